@@ -1,0 +1,1 @@
+//! Places a container in cgroup v1 and v2 hierarchies and sets its limits.

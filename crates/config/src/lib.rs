@@ -1,0 +1,1 @@
+//! LXC container configuration: parse, query, change and write, comments kept.

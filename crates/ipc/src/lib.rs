@@ -1,0 +1,1 @@
+//! LXC's command-socket protocol: client, server and discovery of running containers.

@@ -1,0 +1,1 @@
+//! Mounts as data, as detached file descriptors and as guards.

@@ -1,0 +1,1 @@
+//! What confines a container: capabilities, resource limits, security modules.

@@ -1,0 +1,1 @@
+//! Proves a storage driver: simulated driver, crash loop, fault injection, conformance suite.

@@ -1,0 +1,1 @@
+//! Btrfs subvolumes through ioctls.

@@ -1,0 +1,1 @@
+//! Descriptors: names for messages, reopening.

@@ -1,0 +1,1 @@
+//! Inode flags, project ids and generation.

@@ -1,0 +1,18 @@
+//! The kernel calls Hull needs and rustix lacks, as safe functions on file descriptors.
+//!
+//! This is the one crate with `unsafe` code. Each module wraps one facility, takes and returns
+//! owned or borrowed descriptors, and reports failures as [`Error`], which prints the call as it was made.
+#![allow(unsafe_code)]
+#![deny(unsafe_op_in_unsafe_fn)]
+
+pub mod btrfs;
+mod error;
+pub mod fd;
+pub mod inode;
+pub mod loopdev;
+pub mod lock;
+pub mod mount;
+pub mod process;
+pub mod socket;
+
+pub use error::{Error, Result};

@@ -1,0 +1,1 @@
+//! Processes and namespaces: clone3, setns, pidfd, id maps.

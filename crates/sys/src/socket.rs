@@ -1,0 +1,1 @@
+//! Passing descriptors and credentials over unix sockets.

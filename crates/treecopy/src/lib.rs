@@ -1,0 +1,1 @@
+//! Copies and removes file trees: every attribute kept, blocks shared where they can be.

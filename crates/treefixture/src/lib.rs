@@ -1,0 +1,1 @@
+//! Test support: builds awkward file trees and compares two trees.

@@ -1,0 +1,1 @@
+//! Every storage driver of this build, in detection order.

@@ -1,0 +1,1 @@
+//! Hull storage driver: overlayfs.
