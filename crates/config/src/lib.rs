@@ -4,11 +4,14 @@
 //! values mean. Nothing here reads the environment, and nothing writes files.
 
 mod config;
+mod edit;
 mod error;
 mod get;
+mod hwaddr;
 mod include;
 pub mod keys;
 mod legacy;
+mod relocate;
 mod rootfs;
 mod state;
 mod syntax;
@@ -17,6 +20,7 @@ pub mod value;
 
 pub use config::Config;
 pub use error::{Error, Fault, Result};
+pub use hwaddr::HardwareAddresses;
 pub use include::{FileIncludes, IncludeReader, Included};
 pub use rootfs::RootfsPath;
 pub use state::Setting;
