@@ -1,5 +1,7 @@
 //! Changes to a configuration and the text they leave behind.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
 use std::path::Path;
 
 use hull_config::{Config, FileIncludes};

@@ -1,5 +1,7 @@
 //! What holds for every text and every change.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
 use std::path::Path;
 
 use hull_config::keys::{Family, KEYS, NET_KEYS};
