@@ -88,6 +88,8 @@ const TABLE: &[(&str, &[&str])] = &[
     ("lxc.idmap = x 0 100000 1", &["is not an id map"]),
     ("lxc.idmap = u 0 100000 0", &["maps no ids", "at least 1"]),
     ("lxc.idmap = g 0 4294967290 100", &["past the last id"]),
+    ("lxc.rootfs.options = ro,bind", &["no meaning for the root"]),
+    ("lxc.rootfs.options = idmap=", &["names no id map"]),
     ("lxc.mount.entry = /a b", &["fewer than three fields", "\\040"]),
     ("lxc.mount.entry = /a b c d 0 0 e", &["more than six fields"]),
     ("lxc.mount.entry = /a b none bind,create=link", &["create=\"link\"", "create=dir or create=file"]),
