@@ -66,7 +66,7 @@ pub fn reclaim(what: &Resource, observer: &dyn Observer) -> Result<Outcome> {
     let parent = rustix::fs::openat(CWD, parent, flags, Mode::empty())
         .map_err(|e| Error::os(format!("cannot open {}", parent.display()), e))?;
     use rustix::fd::AsFd;
-    hull_treecopy::remove_tree(parent.as_fd(), name, &RemoveOptions::new(observer))
+    hull_treecopy::remove_tree(parent.as_fd(), name, &RemoveOptions { observer, ..RemoveOptions::default() })
         .map_err(|e| Error::tree(format!("cannot remove {what}"), e))?;
     Ok(Outcome::Done)
 }
