@@ -1,6 +1,7 @@
 //! Developer commands: `cargo xtask COMMAND`. One subcommand is one module and one line of [`SUBCOMMANDS`].
 
 mod check;
+mod install;
 mod packages;
 mod process;
 mod rust_text;
@@ -24,7 +25,7 @@ struct Subcommand {
 }
 
 /// Every command, in the order of the usage text.
-const SUBCOMMANDS: &[Subcommand] = &[check::SUBCOMMAND, test::SUBCOMMAND];
+const SUBCOMMANDS: &[Subcommand] = &[check::SUBCOMMAND, test::SUBCOMMAND, install::SUBCOMMAND];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
