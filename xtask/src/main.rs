@@ -1,6 +1,7 @@
 //! Developer commands: `cargo xtask COMMAND`. One subcommand is one module and one line of [`SUBCOMMANDS`].
 
 mod check;
+mod demo;
 mod install;
 mod packages;
 mod process;
@@ -25,7 +26,8 @@ struct Subcommand {
 }
 
 /// Every command, in the order of the usage text.
-const SUBCOMMANDS: &[Subcommand] = &[check::SUBCOMMAND, test::SUBCOMMAND, install::SUBCOMMAND];
+const SUBCOMMANDS: &[Subcommand] =
+    &[check::SUBCOMMAND, test::SUBCOMMAND, install::SUBCOMMAND, demo::SUBCOMMAND];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -36,6 +38,9 @@ fn main() -> ExitCode {
     if matches!(name.as_str(), "help" | "--help" | "-h") {
         print!("{}", usage());
         return ExitCode::SUCCESS;
+    }
+    if name == demo::CLEANUP {
+        return finish(name, demo::clean_up_after_parent(rest));
     }
     match SUBCOMMANDS.iter().find(|subcommand| subcommand.name == name) {
         Some(subcommand) => finish(name, (subcommand.run)(rest)),

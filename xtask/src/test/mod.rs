@@ -143,7 +143,8 @@ fn report(results: &Results, expected: &[Skip], allow_skips: bool) -> bool {
     failed == 0 && !lost
 }
 
-fn target(root: &Path) -> Result<std::path::PathBuf> {
+/// The folder that cargo builds in, made if it is not there yet.
+pub(crate) fn target(root: &Path) -> Result<std::path::PathBuf> {
     let text = process::capture(process::cargo(root).args(["metadata", "--format-version=1", "--no-deps"]))?;
     let metadata: serde_json::Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
     let target = std::path::PathBuf::from(metadata["target_directory"].as_str().unwrap_or("target"));
