@@ -16,6 +16,9 @@ use crate::{Result, process};
 /// The hidden command that runs the cleaner.
 pub(crate) const CLEANUP: &str = "demo-clean-up";
 
+/// How often the cleaner tries again, a fifth of a second apart.
+const ROUNDS: usize = 150;
+
 /// Where the image of the btrfs ground is mounted, and where containers go otherwise.
 const BTRFS: &str = "btrfs";
 const CONTAINERS: &str = "containers";
@@ -97,30 +100,28 @@ pub(crate) fn clean_up_after_parent(arguments: &[String]) -> Result<bool> {
     }
     let mut nothing = Vec::new();
     std::io::stdin().read_to_end(&mut nothing).map_err(|error| error.to_string())?;
-    for lxcpath in [folder.join(CONTAINERS), folder.join(BTRFS)] {
-        destroy_containers(Path::new(hull), &lxcpath);
-    }
-    for mount in mounts_below(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default(), folder) {
-        let umount = |flags: &[&str]| process::capture(process::command("umount").args(flags).arg(&mount));
-        // The container's processes may take a moment to be gone after they were killed.
-        let gone = (0..20).any(|_| {
-            let gone = umount(&[]).is_ok();
-            if !gone {
-                std::thread::sleep(Duration::from_millis(100));
-            }
-            gone
-        });
-        if !gone {
-            umount(&["--lazy"]).map_err(|reason| format!("left behind: {}: {reason}", mount.display()))?;
-            return Err(format!(
-                "{} was busy and unmounted lazily; {} is left",
-                mount.display(),
-                folder.display()
-            ));
+    // If the demo was killed, the program it was running lives on for a moment and still writes.
+    let mut outcome = remove(folder, Path::new(hull));
+    for _ in 0..ROUNDS {
+        if outcome.is_ok() {
+            break;
         }
+        std::thread::sleep(Duration::from_millis(200));
+        outcome = remove(folder, Path::new(hull));
     }
-    fs::remove_dir_all(folder).map_err(|error| format!("left behind: {}: {error}", folder.display()))?;
-    Ok(true)
+    outcome.map(|()| true).map_err(|reason| format!("left behind: {}: {reason}", folder.display()))
+}
+
+/// Removes containers, mounts and the folder; may be repeated.
+fn remove(folder: &Path, hull: &Path) -> Result<()> {
+    for lxcpath in [folder.join(CONTAINERS), folder.join(BTRFS)] {
+        destroy_containers(hull, &lxcpath);
+    }
+    let mountinfo = fs::read_to_string("/proc/self/mountinfo").map_err(|error| error.to_string())?;
+    for mount in mounts_below(&mountinfo, folder) {
+        process::capture(process::command("umount").arg(&mount))?;
+    }
+    fs::remove_dir_all(folder).map_err(|error| error.to_string())
 }
 
 /// Destroys every container of `lxcpath`, in as many rounds as clones stand on clones.
