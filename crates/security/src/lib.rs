@@ -1,1 +1,3 @@
 //! What confines a container: capabilities, resource limits, security modules.
+
+pub mod seccomp;

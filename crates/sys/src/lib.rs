@@ -16,6 +16,7 @@ pub mod loopdev;
 pub mod mount;
 pub mod private;
 pub mod process;
+pub mod seccomp;
 pub mod socket;
 
 pub use error::{Error, Result};
