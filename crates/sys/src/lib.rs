@@ -9,10 +9,14 @@ pub mod btrfs;
 mod error;
 pub mod fd;
 pub mod inode;
+pub mod keyring;
 pub mod lock;
 pub mod loopdev;
 pub mod mount;
+pub mod prctl;
 pub mod process;
+pub mod sealed;
+pub mod signal;
 pub mod socket;
 
 pub use error::{Error, Result};

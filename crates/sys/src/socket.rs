@@ -98,9 +98,8 @@ pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> Result<Received> {
     message.msg_controllen = size_of_val(&control);
     let length = loop {
         // SAFETY: `message` points at `slice` and `control`, which live on, with their true lengths.
-        let n = unsafe {
-            libc::recvmsg(socket.as_fd().as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC)
-        };
+        let n =
+            unsafe { libc::recvmsg(socket.as_fd().as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC) };
         if let Ok(n) = usize::try_from(n) {
             break n;
         }
@@ -148,8 +147,7 @@ fn send_message(
     fds: &[BorrowedFd<'_>],
     credentials: Option<UCred>,
 ) -> Result<usize> {
-    let mut space =
-        [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS), ScmCredentials(1))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS), ScmCredentials(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     let named = |e| Error::new(format!("sendmsg({}, {} bytes)", fd::name(&socket), bytes.len()), e);
     if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
