@@ -1,5 +1,5 @@
-//! What confines a container besides namespaces and cgroups: capabilities, resource limits, the execution
-//! domain, and which security modules the kernel has.
+//! What confines a container besides namespaces and cgroups: capabilities, resource limits, and which
+//! security modules the kernel has.
 //!
 //! Everything here is decided by the supervising process as data and carried out by the container's first
 //! process, just before it execs.
@@ -8,6 +8,5 @@
 pub mod capability;
 pub mod limit;
 pub mod lsm;
-pub mod personality;
 
 pub use hull_sys::{Error, Result};

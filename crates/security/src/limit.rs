@@ -1,4 +1,4 @@
-//! Resource limits by name: setrlimit(2).
+//! Resource limits: setrlimit(2).
 
 use rustix::process::{Pid, Resource, Rlimit};
 
@@ -7,20 +7,18 @@ use crate::{Error, Result};
 /// One limit to set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limit {
-    name: String,
+    name: &'static str,
     resource: Resource,
     soft: Option<u64>,
     hard: Option<u64>,
 }
 
 impl Limit {
-    /// A limit on the resource `name` (`nofile`, as in `RLIMIT_NOFILE`); `None` is unlimited. No such
-    /// resource gives `None`.
-    pub fn new(name: &str, soft: Option<u64>, hard: Option<u64>) -> Option<Self> {
-        let lower = name.to_ascii_lowercase();
-        let bare = lower.strip_prefix("rlimit_").unwrap_or(&lower);
-        let resource = RESOURCES.iter().find(|(n, _)| *n == bare).map(|(_, r)| *r)?;
-        Some(Self { name: bare.to_owned(), resource, soft, hard })
+    /// A limit on the resource the kernel numbers `number` (`RLIMIT_NOFILE` is 7); `None` is unlimited. No
+    /// such resource gives `None`.
+    pub fn new(number: u32, soft: Option<u64>, hard: Option<u64>) -> Option<Self> {
+        let (name, resource) = *RESOURCES.get(usize::try_from(number).ok()?)?;
+        Some(Self { name, resource, soft, hard })
     }
 
     /// Sets the limit on the process `pid`, or the calling one: `prlimit(2)`.
@@ -35,23 +33,24 @@ impl Limit {
     }
 }
 
+/// By number, as `<asm-generic/resource.h>` has them.
 const RESOURCES: [(&str, Resource); 16] = [
-    ("as", Resource::As),
-    ("core", Resource::Core),
     ("cpu", Resource::Cpu),
-    ("data", Resource::Data),
     ("fsize", Resource::Fsize),
-    ("locks", Resource::Locks),
+    ("data", Resource::Data),
+    ("stack", Resource::Stack),
+    ("core", Resource::Core),
+    ("rss", Resource::Rss),
+    ("nproc", Resource::Nproc),
+    ("nofile", Resource::Nofile),
     ("memlock", Resource::Memlock),
+    ("as", Resource::As),
+    ("locks", Resource::Locks),
+    ("sigpending", Resource::Sigpending),
     ("msgqueue", Resource::Msgqueue),
     ("nice", Resource::Nice),
-    ("nofile", Resource::Nofile),
-    ("nproc", Resource::Nproc),
-    ("rss", Resource::Rss),
     ("rtprio", Resource::Rtprio),
     ("rttime", Resource::Rttime),
-    ("sigpending", Resource::Sigpending),
-    ("stack", Resource::Stack),
 ];
 
 #[cfg(test)]
@@ -60,7 +59,7 @@ mod tests {
 
     #[test]
     fn only_resources_the_kernel_has() {
-        assert!(Limit::new("RLIMIT_NOFILE", Some(1), None).is_some());
-        assert!(Limit::new("files", Some(1), None).is_none());
+        assert_eq!(Limit::new(7, Some(1), None).map(|l| l.name), Some("nofile"));
+        assert_eq!(Limit::new(16, Some(1), None), None);
     }
 }
