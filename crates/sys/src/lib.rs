@@ -13,6 +13,7 @@ pub mod keyring;
 pub mod lock;
 pub mod loopdev;
 pub mod mount;
+pub mod netif;
 pub mod prctl;
 pub mod process;
 pub mod sealed;

@@ -58,13 +58,13 @@ pub enum Fork {
 /// directory `cgroup` (Linux 5.7).
 ///
 /// Requires the calling process to have one thread, since the child gets only that one: more are `EBUSY`.
-/// Requires `/proc`. Fails with the call as it was made.
+/// Fails with the call as it was made.
 pub fn fork(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Fork> {
     let describe = || {
         let into = cgroup.map_or(String::new(), |c| format!(", into {}", fd::name(c)));
         format!("clone3(namespaces {namespaces:#x}{into})")
     };
-    if threads() != Some(1) {
+    if !is_alone() {
         return Err(Error::new(format!("{}, in a process of several threads", describe()), Errno::BUSY));
     }
     let mut pidfd: libc::c_int = -1;
@@ -198,11 +198,11 @@ pub fn inherited(raw: i32) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
 
-/// How many threads the calling process has, if `/proc` can tell.
-fn threads() -> Option<u64> {
-    let stat = rustix::fs::stat("/proc/self/task").ok()?;
-    // One link for `.` and one for the name in the parent, and one for each thread's directory.
-    (stat.st_nlink as u64).checked_sub(2)
+/// Whether the calling process has no other thread and shares its memory with no other process: unshare(2)
+/// takes `CLONE_VM`, without effect, from those alone.
+fn is_alone() -> bool {
+    // SAFETY: the flag has no effect when it is taken.
+    unsafe { libc::unshare(libc::CLONE_VM) == 0 }
 }
 
 /// `CLONE_INTO_CGROUP` of `<linux/sched.h>`; libc's constant is too narrow for it.

@@ -54,8 +54,15 @@ pub(crate) struct Terminals {
     pub(crate) ttys: Vec<Pty>,
 }
 
-/// Mounts the tmpfs and makes nodes and links in it. Requires a umask of 0.
+/// Mounts the tmpfs and makes nodes and links in it.
 pub(crate) fn make_dev(inside: &Inside, devices: &Devices) -> Result<()> {
+    let mask = rustix::process::umask(Mode::empty());
+    let made = fill_dev(inside, devices);
+    rustix::process::umask(mask);
+    made
+}
+
+fn fill_dev(inside: &Inside, devices: &Devices) -> Result<()> {
     let Some(size) = devices.tmpfs else { return Ok(()) };
     let context = FsContext::open("tmpfs")?;
     context.set("source", OsStr::new("none"))?;
@@ -189,4 +196,16 @@ fn terminal(inside: &Inside, devpts: Option<&OwnedFd>, devices: &Devices, name: 
 pub(crate) fn open_host(path: &Path) -> Result<OwnedFd> {
     rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
         .named(|| format!("open({})", path.display()))
+}
+
+/// Opens a namespace by its name in `/proc`.
+pub(crate) fn open_namespace(path: impl AsRef<Path>) -> Result<OwnedFd> {
+    let path = path.as_ref();
+    rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .named(|| format!("open({})", path.display()))
+}
+
+/// Opens `/dev/null` for reading and writing.
+pub(crate) fn open_null() -> Result<OwnedFd> {
+    rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).named(|| "open(/dev/null)".into())
 }
