@@ -12,6 +12,7 @@
 mod error;
 mod hooks;
 mod inside;
+pub mod launch;
 pub mod log;
 mod rootfs;
 mod start;

@@ -8,7 +8,7 @@ use hull_sys::process::{self, Fork};
 use hull_sys::{keyring, netif, prctl, signal};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 use rustix::thread::{Gid, Uid};
 use std::convert::Infallible;
 use std::ffi::CString;

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use crate::error::{During, Error, Named, Result};
 use crate::hooks::Hooks;
 use crate::log::Log;
-use crate::rootfs::{RootfsOptions, RootfsProvider, RootfsSource};
+use crate::rootfs::{RootfsOptions, RootfsProvider};
 use crate::support::{Unsupported, unsupported};
 use sync::{Message, Sync};
 
@@ -46,6 +46,8 @@ pub struct Start<'a> {
     pub status: Option<OwnedFd>,
     /// A file for the number of its first process.
     pub pidfile: Option<PathBuf>,
+    /// Where stock `lxc-monitord` has its FIFO: `/run` for root.
+    pub rundir: Option<PathBuf>,
     /// Namespaces to share besides `lxc.namespace.share.*`: with a process, a path, a running container.
     pub share: Vec<(Namespace, String)>,
     /// Confining keys that are not carried out and that the user waives by name.

@@ -1,7 +1,7 @@
 //! What the command socket is answered while a container starts, runs and stops.
 
 use hull_cgroup::GroupOf;
-use hull_ipc::monitord::Publisher;
+use hull_ipc::monitord::publish_state;
 use hull_ipc::server::{CgroupDirectories, CgroupDirectory, Group, Handler};
 use hull_ipc::wire::{CgroupLayout, ConsoleLogRequest, DeviceRule};
 use hull_ipc::{Server, State};
@@ -61,10 +61,13 @@ impl<'a> Live<'a> {
     }
 
     /// Goes over to `state` and tells everybody who waits.
-    pub(super) fn enter(&mut self, state: State, server: &mut Server, publisher: &Publisher) {
+    pub(super) fn enter(&mut self, state: State, server: &mut Server) {
         self.state = state.lasting();
         server.state_changed(state);
-        publisher.state(&self.start.name, state);
+        if let Some(rundir) = &self.start.rundir {
+            // For stock lxc-monitor; a daemon that cannot be told harms nobody.
+            let _ = publish_state(rundir, &self.start.lxcpath, &self.start.name, state);
+        }
     }
 
     /// A copy of the first process's descriptor.
@@ -103,7 +106,7 @@ impl<'a> Live<'a> {
             Some(hull_cgroup::Layout::Unified) => CgroupLayout::Unified,
             Some(hull_cgroup::Layout::Legacy) => CgroupLayout::Legacy,
             Some(hull_cgroup::Layout::Hybrid) => CgroupLayout::Hybrid,
-            None => CgroupLayout::Unknown,
+            Some(hull_cgroup::Layout::None) | None => CgroupLayout::Unknown,
         }
     }
 }
@@ -238,9 +241,11 @@ impl Handler for Live<'_> {
     fn add_device_rule(&mut self, rule: DeviceRule) -> Result<(), Errno> {
         let running = self.running.as_mut().ok_or(Errno::SRCH)?;
         let cgroups = running.cgroups.as_mut().ok_or(Errno::NODEV)?;
-        let number = |n: Option<u32>| n.map_or("*".to_owned(), |n| n.to_string());
-        let text = format!("{} {}:{} {}", rule.kind, number(rule.major), number(rule.minor), rule.access);
-        let rule = hull_cgroup::devices::Rule::parse(rule.allow, &text).map_err(|e| e.errno())?;
+        let number = |n: i32| if n < 0 { "*".to_owned() } else { n.to_string() };
+        let access: String = rule.access.iter().filter(|b| b"rwm".contains(b)).map(|b| char::from(*b)).collect();
+        let kind = char::from(rule.kind);
+        let text = format!("{kind} {}:{} {access}", number(rule.major), number(rule.minor));
+        let rule = hull_cgroup::devices::Rule::parse(rule.allow == 1, &text).map_err(|e| e.errno())?;
         cgroups.change_device(rule).map_err(|e| e.errno())
     }
 }

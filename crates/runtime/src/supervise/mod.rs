@@ -3,7 +3,6 @@
 mod console;
 mod live;
 
-use hull_ipc::monitord::Publisher;
 use hull_ipc::{Server, State};
 use hull_sys::signal::{self, SignalFd};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -81,13 +80,12 @@ fn supervise(start: &Start<'_>, told: &Told) -> Result<ExitStatus> {
         told.warn(&line);
     }
     let signals = SignalFd::block(&[&SIGNALS[..], &[SIGPIPE]].concat())?;
-    let publisher = Publisher::new(&start.lxcpath);
     let mut before = State::Starting;
     loop {
         let mut live = Live::new(start, before);
-        let (status, reboot) = once(start, told, &mut server, &mut live, &signals, &publisher, &log)?;
+        let (status, reboot) = once(start, told, &mut server, &mut live, &signals, &log)?;
         if !reboot {
-            live.enter(State::Stopped, &mut server, &publisher);
+            live.enter(State::Stopped, &mut server);
             start.provider.stopped(&start.config)?;
             return Ok(status);
         }
@@ -104,15 +102,14 @@ fn once(
     server: &mut Server,
     live: &mut Live<'_>,
     signals: &SignalFd,
-    publisher: &Publisher,
     log: &Log,
 ) -> Result<(ExitStatus, bool)> {
-    live.enter(State::Starting, server, publisher);
+    live.enter(State::Starting, server);
     let running = match start::run(start, log) {
         Ok(running) => running,
         Err(e) => {
             log.error(&e.to_string());
-            live.enter(State::Aborting, server, publisher);
+            live.enter(State::Aborting, server);
             return Err(e);
         }
     };
@@ -122,12 +119,12 @@ fn once(
     }
     let mut console = Console::new(start, running.console.as_ref())?;
     live.running = Some(running);
-    live.enter(State::Running, server, publisher);
+    live.enter(State::Running, server);
     told.running();
     let status = serve(server, live, signals, &mut console)?;
     drop(console);
     let Some(running) = live.running.take() else { return Ok((status, false)) };
-    live.enter(State::Stopping, server, publisher);
+    live.enter(State::Stopping, server);
     let own_pids = running.namespaces & hull_sys::process::namespace::PID != 0;
     // pid_namespaces(7): reboot(2) in a pid namespace ends its init with SIGHUP for a restart, SIGINT for a halt.
     let reboot = own_pids && status == ExitStatus::Signal(SIGHUP);
