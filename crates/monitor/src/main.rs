@@ -6,7 +6,7 @@ mod directory;
 
 use arguments::Arguments;
 use hull_config::Config;
-use hull_runtime::{Command, Error, Mode, Result, Start, supervise};
+use hull_runtime::{Command, Error, Mode, Result, Start, launch, supervise};
 use hull_sys::process;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStringExt;
@@ -64,11 +64,15 @@ fn run(words: Vec<String>) -> Result<u8> {
     if !arguments.foreground {
         let _ = rustix::process::setsid();
     }
-    let result = load(&arguments).and_then(|config| {
-        let start = start(arguments, config);
-        supervise::run(Start { status: status.as_ref().map(std::os::fd::OwnedFd::try_clone).and_then(std::result::Result::ok), ..start })
-    });
-    Ok(u8::try_from(result?.code() & 0xff).unwrap_or(u8::MAX))
+    let config = match load(&arguments) {
+        Ok(config) => config,
+        Err(e) => {
+            launch::report_failure(status, &e);
+            return Err(e);
+        }
+    };
+    let ended = supervise::run(Start { status, ..start(arguments, config) })?;
+    Ok(u8::try_from(ended.code() & 0xff).unwrap_or(u8::MAX))
 }
 
 fn load(arguments: &Arguments) -> Result<Config> {

@@ -4,7 +4,7 @@
 //! root's descriptor (CVE-2015-1335 and its many kin).
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
@@ -79,15 +79,6 @@ impl Inside {
             Err(e) => Err(e).named(|| format!("open({} in the root file system, O_CREAT)", path.display()))?,
         }
         self.open(path)
-    }
-
-    /// Opens `path` as a place to mount `what` on, making it a directory or file, as `what` is.
-    pub(crate) fn place_for(&self, what: impl AsFd, path: &Path) -> Result<OwnedFd> {
-        let stat = rustix::fs::fstat(&what).named(|| format!("fstat(what goes to {})", path.display()))?;
-        match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => self.directory(path),
-            _ => self.file(path),
-        }
     }
 
     /// Replaces `path`, whose directory must exist, by a symlink to `target`, unless it already is one.

@@ -64,6 +64,14 @@ pub fn read_status(status: OwnedFd) -> Result<Vec<String>> {
     Err(Error::new("the monitor ended without a word; look for its end in the kernel's log"))
 }
 
+/// Tells a launcher at the other end of `status` that the container cannot be started: for failures that come
+/// before [`crate::supervise::run`], which tells its own.
+pub fn report_failure(status: Option<OwnedFd>, error: &Error) {
+    if let Some(status) = status {
+        crate::terminal::write_all(&status, format!("!{}\n", error.to_string().replace('\n', " ")).as_bytes());
+    }
+}
+
 /// A pipe whose writing end survives an exec.
 fn pipe() -> Result<(OwnedFd, OwnedFd)> {
     let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).named(|| "pipe2()".into())?;

@@ -7,6 +7,7 @@
 
 pub mod bpf;
 pub mod btrfs;
+pub mod clock;
 mod error;
 pub mod fd;
 pub mod inode;
@@ -16,6 +17,7 @@ pub mod loopdev;
 pub mod mount;
 pub mod netif;
 pub mod prctl;
+pub mod private;
 pub mod process;
 pub mod sealed;
 pub mod signal;

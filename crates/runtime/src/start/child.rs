@@ -160,7 +160,7 @@ fn set_up(mut plan: Plan, sync: &Sync, log: &Log) -> Result<Pid> {
         Message::Execute => {}
         _ => return Err(Error::new("the supervisor ended before the container was started")),
     }
-    start_program(&plan, console.as_ref(), sync)
+    start_program(&plan, console.as_ref())
 }
 
 /// Becomes root of the user namespace, and joins or makes the namespaces that the clone could not.
@@ -275,7 +275,7 @@ fn set_sysctl(proc: &OwnedFd, name: &str, value: &str) -> Result<()> {
 }
 
 /// Becomes the program, or forks it and returns it to the process that stays.
-fn start_program(plan: &Plan, console: Option<&OwnedFd>, sync: &Sync) -> Result<Pid> {
+fn start_program(plan: &Plan, console: Option<&OwnedFd>) -> Result<Pid> {
     let on_console = set_stdio(plan.program.stdio, console)?;
     if !plan.program.reaped {
         // Fails only for a process that leads a group already, and then nothing is lost.
