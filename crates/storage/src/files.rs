@@ -66,7 +66,8 @@ pub fn reclaim(what: &Resource, observer: &dyn Observer) -> Result<Outcome> {
     let parent = rustix::fs::openat(CWD, parent, flags, Mode::empty())
         .map_err(|e| Error::os(format!("cannot open {}", parent.display()), e))?;
     use rustix::fd::AsFd;
-    hull_treecopy::remove_tree(parent.as_fd(), name, &RemoveOptions::new(observer))
+    let options = RemoveOptions { observer, ..RemoveOptions::default() };
+    hull_treecopy::remove_tree(parent.as_fd(), name, &options)
         .map_err(|e| Error::tree(format!("cannot remove {what}"), e))?;
     Ok(Outcome::Done)
 }

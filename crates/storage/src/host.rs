@@ -127,7 +127,7 @@ impl Host for RealHost {
 
     fn fill(&self, from: &Activation, to: &Activation) -> Result<()> {
         let (source, target) = (open(from)?, open(to)?);
-        let options = CopyOptions::new(&*self.observer);
+        let options = CopyOptions { observer: &*self.observer, ..CopyOptions::default() };
         hull_treecopy::copy_tree(source.as_fd(), target.as_fd(), &options)
             .map_err(|e| Error::tree(format!("cannot copy {} to {}", from.plan, to.plan), e))?;
         Ok(())
