@@ -33,8 +33,8 @@ pub trait Host: Debug + Send + Sync {
     fn rename_home(&self, from: &Resource, to: &Resource) -> Result<Outcome>;
     /// Removes a home as [`crate::Driver::reclaim`] does.
     fn reclaim_home(&self, what: &Resource) -> Result<Outcome>;
-    /// Replaces the content of a small file; `None` removes it.
-    fn write(&self, file: &Path, content: Option<&[u8]>, by: TxId) -> Result<()>;
+    /// Replaces the content of a small file; `None` removes it. A new one gets `mode`.
+    fn write(&self, file: &Path, content: Option<&[u8]>, mode: u32, by: TxId) -> Result<()>;
     /// Copies all files of one volume into another, empty one.
     fn fill(&self, from: &Activation, to: &Activation) -> Result<()>;
     /// Returns once the effect of `step` would survive what the journal is meant to survive.
@@ -121,8 +121,8 @@ impl Host for RealHost {
         files::reclaim(what, &*self.observer)
     }
 
-    fn write(&self, file: &Path, content: Option<&[u8]>, by: TxId) -> Result<()> {
-        files::replace(file, &Mark::New.sibling(file, by), content)
+    fn write(&self, file: &Path, content: Option<&[u8]>, mode: u32, by: TxId) -> Result<()> {
+        files::replace(file, &Mark::New.sibling(file, by), content, mode)
     }
 
     fn fill(&self, from: &Activation, to: &Activation) -> Result<()> {
