@@ -6,7 +6,6 @@ use std::sync::Arc;
 use hull_mount::Access;
 
 use crate::capability::Tie;
-use crate::capability::Tie;
 use crate::choose::{CloneMode, Method, choose};
 use crate::driver::{Driver, Source};
 use crate::error::{Error, ErrorKind, Result};
