@@ -1,1 +1,10 @@
 //! Proves a storage driver: simulated driver, crash loop, fault injection, conformance suite.
+#![forbid(unsafe_code)]
+
+pub mod conformance;
+pub mod crash;
+pub mod ground;
+pub mod plain;
+pub mod sim;
+
+pub use ground::{Ground, GroundInstance, SkipReason};

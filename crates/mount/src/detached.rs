@@ -1,0 +1,113 @@
+//! A mount that is attached nowhere.
+
+use hull_sys::mount::{self as call, FsContext, SetAttr};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::mount::MountAttrFlags;
+use std::path::Path;
+
+use crate::{Access, Error, MountGuard, MountOptions, MountPlan, MountSource, Result, Union, overlay};
+
+/// A mount that is attached nowhere. Closing it dissolves it; it travels over `SCM_RIGHTS`.
+#[derive(Debug)]
+#[must_use = "a detached mount dissolves when dropped"]
+pub struct DetachedMount(OwnedFd);
+
+impl DetachedMount {
+    /// Builds `plan` in the caller's mount namespace, owners mapped through the user namespace `userns` if given.
+    ///
+    /// Fails with the kernel call that failed; a kernel or file system without idmapped mounts (Linux 5.12,
+    /// overlayfs layers 6.15) fails in `mount_setattr`.
+    pub fn build(plan: &MountPlan, userns: Option<BorrowedFd<'_>>) -> Result<Self> {
+        let options = MountOptions::parse(plan.options.iter().map(String::as_str));
+        let mut attributes = options.set;
+        if plan.access == Access::ReadOnly {
+            attributes |= MountAttrFlags::MOUNT_ATTR_RDONLY;
+        }
+        let mount = match &plan.source {
+            MountSource::Tree(path) => {
+                let recursive = options.bind == Some(true);
+                let tree = call::clone_tree(open_dir(path)?, recursive)?;
+                adjust(&tree, attributes, &options, userns, recursive)?;
+                tree
+            }
+            MountSource::Filesystem { fstype, source } => {
+                let context = FsContext::open(fstype)?;
+                context.set("source", source.as_os_str())?;
+                if plan.access == Access::ReadOnly {
+                    context.flag("ro")?;
+                }
+                set_data(&context, &options.data)?;
+                let mount = context.mount(attributes)?;
+                adjust(&mount, MountAttrFlags::empty(), &options, userns, false)?;
+                mount
+            }
+            MountSource::Union { flavour: Union::Overlay, lower, upper } => {
+                overlay::build(lower, upper.as_ref(), &options.data, attributes, userns)?
+            }
+            MountSource::Union { flavour: Union::Aufs, .. } => {
+                return Err(Error::new("fsopen(\"aufs\")", rustix::io::Errno::NODEV));
+            }
+        };
+        Ok(Self(mount))
+    }
+
+    /// Attaches the mount at `path` below `dir` (an empty `path` names `dir` itself); the guard unmounts on drop.
+    pub fn attach(self, dir: impl AsFd, path: &Path) -> Result<MountGuard> {
+        call::attach(&self.0, dir, path)?;
+        Ok(MountGuard::new(self.0))
+    }
+}
+
+impl From<OwnedFd> for DetachedMount {
+    fn from(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+}
+
+impl From<DetachedMount> for OwnedFd {
+    fn from(mount: DetachedMount) -> Self {
+        mount.0
+    }
+}
+
+impl AsFd for DetachedMount {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Opens a directory as a name only, so that no permission to read it is needed.
+pub(crate) fn open_dir(path: &Path) -> Result<OwnedFd> {
+    rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|e| Error::new(format!("open({})", path.display()), e))
+}
+
+/// Sets file-system options: `key=value` or `key`.
+pub(crate) fn set_data(context: &FsContext, data: &[String]) -> Result<()> {
+    data.iter().try_for_each(|option| match option.split_once('=') {
+        Some((key, value)) => context.set(key, value.as_ref()),
+        None => context.flag(option),
+    })
+}
+
+/// Changes attributes, propagation and owner mapping of a detached mount, if there is anything to change.
+fn adjust(
+    mount: &OwnedFd,
+    set: MountAttrFlags,
+    options: &MountOptions,
+    userns: Option<BorrowedFd<'_>>,
+    recursive: bool,
+) -> Result<()> {
+    let change = SetAttr {
+        set: u64::from(set.bits()),
+        clear: u64::from(options.clear.bits()),
+        propagation: options.propagation.map_or(0, |(p, _)| p.bits()),
+        userns,
+        recursive: recursive || options.propagation.is_some_and(|(_, r)| r),
+    };
+    if change.set == 0 && change.clear == 0 && change.propagation == 0 && userns.is_none() {
+        return Ok(());
+    }
+    call::set_attributes(mount, &change)
+}

@@ -1,0 +1,139 @@
+//! Builds an overlayfs mount of any number of layers whose paths may hold any byte.
+//!
+//! Layers are given as descriptors (`FSCONFIG_SET_FD`, Linux 6.13): no escaping, no length limit, nothing
+//! that can be swapped between check and use. Older kernels get text, where `:` `,` and `\` are escaped the
+//! way `ovl_parse_layer` reads them, or, past the 255 bytes that fsconfig takes, `/proc/self/fd` names.
+
+use hull_sys::mount::{self as call, FsContext, SetAttr};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::MountAttrFlags;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use crate::detached::{open_dir, set_data};
+use crate::{Error, Result, UpperDir};
+
+/// The layers, opened, and mapped if owners are to be.
+struct Layers {
+    lower: Vec<OwnedFd>,
+    upper: Option<(OwnedFd, Option<OwnedFd>)>,
+}
+
+/// Builds the mount; `userns` maps the owners of every layer (overlayfs itself cannot be idmapped).
+pub(crate) fn build(
+    lower: &[PathBuf],
+    upper: Option<&UpperDir>,
+    data: &[String],
+    attributes: MountAttrFlags,
+    userns: Option<BorrowedFd<'_>>,
+) -> Result<OwnedFd> {
+    let layers = Layers::open(lower, upper, userns)?;
+    match by_descriptor(&layers, data, attributes) {
+        // EINVAL is how a kernel before 6.13 answers to an option that is a descriptor; mapped layers have
+        // no other name, so they cannot fall back.
+        Err(e) if e.errno() == Errno::INVAL && userns.is_none() => {
+            by_text(lower, upper, &layers, data, attributes).map_err(|_| e)
+        }
+        other => other,
+    }
+}
+
+impl Layers {
+    fn open(lower: &[PathBuf], upper: Option<&UpperDir>, userns: Option<BorrowedFd<'_>>) -> Result<Self> {
+        let lower = lower.iter().map(|l| mapped(open_dir(l)?, userns)).collect::<Result<Vec<_>>>()?;
+        let upper = upper.map(|u| open_upper(u, userns)).transpose()?;
+        Ok(Self { lower, upper })
+    }
+}
+
+/// The upper and work directories must lie on one mount, so a mapping is made of the directory above both.
+fn open_upper(dirs: &UpperDir, userns: Option<BorrowedFd<'_>>) -> Result<(OwnedFd, Option<OwnedFd>)> {
+    let Some(userns) = userns else {
+        return Ok((open_dir(&dirs.upper)?, dirs.work.as_deref().map(open_dir).transpose()?));
+    };
+    let parent = |p: &Path| p.parent().map(Path::to_path_buf).unwrap_or_default();
+    let above = parent(&dirs.upper);
+    if dirs.work.as_deref().is_some_and(|w| parent(w) != above) {
+        let call = format!("overlay(upperdir={}, its workdir in another directory)", dirs.upper.display());
+        return Err(Error::new(call, Errno::INVAL));
+    }
+    let tree = mapped(open_dir(&above)?, Some(userns))?;
+    let below = |path: &Path| {
+        let name = path.file_name().unwrap_or_default();
+        rustix::fs::openat(&tree, name, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|e| Error::new(format!("open({})", path.display()), e))
+    };
+    Ok((below(&dirs.upper)?, dirs.work.as_deref().map(below).transpose()?))
+}
+
+fn mapped(dir: OwnedFd, userns: Option<BorrowedFd<'_>>) -> Result<OwnedFd> {
+    let Some(userns) = userns else { return Ok(dir) };
+    let tree = call::clone_tree(&dir, false)?;
+    call::set_attributes(&tree, &SetAttr { userns: Some(userns), ..SetAttr::default() })?;
+    Ok(tree)
+}
+
+fn by_descriptor(layers: &Layers, data: &[String], attributes: MountAttrFlags) -> Result<OwnedFd> {
+    let context = FsContext::open("overlay")?;
+    context.set("source", OsStr::new("overlay"))?;
+    layers.lower.iter().try_for_each(|l| context.set_fd("lowerdir+", l))?;
+    if let Some((upper, work)) = &layers.upper {
+        context.set_fd("upperdir", upper)?;
+        work.iter().try_for_each(|w| context.set_fd("workdir", w))?;
+    }
+    set_data(&context, data)?;
+    context.mount(attributes)
+}
+
+fn by_text(
+    lower: &[PathBuf],
+    upper: Option<&UpperDir>,
+    layers: &Layers,
+    data: &[String],
+    attributes: MountAttrFlags,
+) -> Result<OwnedFd> {
+    let context = FsContext::open("overlay")?;
+    context.set("source", OsStr::new("overlay"))?;
+    let short = |path: &Path, fd: BorrowedFd<'_>| -> OsString {
+        let escaped = escape(path.as_os_str());
+        if escaped.len() < 256 { escaped } else { hull_sys::fd::proc_path(fd).into_os_string() }
+    };
+    let all: Vec<OsString> = lower.iter().map(|l| escape(l.as_os_str())).collect();
+    let mut text = all.join(OsStr::new(":"));
+    if text.len() > 255 {
+        let named: Vec<OsString> =
+            layers.lower.iter().map(|l| hull_sys::fd::proc_path(l).into_os_string()).collect();
+        text = named.join(OsStr::new(":"));
+    }
+    context.set("lowerdir", &text)?;
+    if let (Some(dirs), Some((upper, work))) = (upper, &layers.upper) {
+        context.set("upperdir", &short(&dirs.upper, upper.as_fd()))?;
+        if let (Some(path), Some(fd)) = (&dirs.work, work) {
+            context.set("workdir", &short(path, fd.as_fd()))?;
+        }
+    }
+    set_data(&context, data)?;
+    context.mount(attributes)
+}
+
+/// Puts a backslash before what overlayfs reads as a separator in a layer list.
+fn escape(path: &OsStr) -> OsString {
+    let escaped = path.as_bytes().iter().flat_map(|&b| {
+        let guard = matches!(b, b':' | b',' | b'\\').then_some(b'\\');
+        guard.into_iter().chain([b])
+    });
+    OsString::from_vec(escaped.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn separators_are_escaped() {
+        assert_eq!(escape(OsStr::new("/a:b,c\\d e")), OsStr::new("/a\\:b\\,c\\\\d e"));
+    }
+}

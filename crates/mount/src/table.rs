@@ -1,0 +1,100 @@
+//! The mount table of a process: `/proc/PID/mountinfo`, proc_pid_mountinfo(5).
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+/// One mount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The mount's id; `statx(2)` reports the same.
+    pub id: u64,
+    /// The directory of the file system that is the mount's root.
+    pub root: PathBuf,
+    /// Where it is attached, as the reading process sees it.
+    pub point: PathBuf,
+    /// Per-mount options, comma-separated.
+    pub options: String,
+    /// Whether mounts below propagate to peers.
+    pub shared: bool,
+    /// The file system's type.
+    pub fstype: String,
+    /// The device or other source.
+    pub source: OsString,
+    /// Options of the file system, comma-separated.
+    pub super_options: String,
+}
+
+/// Reads the calling process's mount table, in mount order.
+pub fn read() -> io::Result<Vec<Entry>> {
+    Ok(parse(&std::fs::read("/proc/self/mountinfo")?))
+}
+
+/// Reads a table's text; lines that are not of the documented form are passed over.
+pub fn parse(text: &[u8]) -> Vec<Entry> {
+    text.split(|&b| b == b'\n').filter_map(line).collect()
+}
+
+/// The mount that holds `path`: the last one mounted on the longest prefix. `path` must be absolute and free
+/// of symlinks.
+pub fn holding<'a>(table: &'a [Entry], path: &Path) -> Option<&'a Entry> {
+    table.iter().filter(|e| path.starts_with(&e.point)).max_by_key(|e| e.point.as_os_str().len())
+}
+
+fn line(line: &[u8]) -> Option<Entry> {
+    let mut fields = line.split(|&b| b == b' ');
+    let id = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
+    let mut fields = fields.skip(2);
+    let root = PathBuf::from(unescape(fields.next()?));
+    let point = PathBuf::from(unescape(fields.next()?));
+    let options = String::from_utf8_lossy(fields.next()?).into_owned();
+    let shared = fields.by_ref().take_while(|f| *f != b"-").filter(|f| f.starts_with(b"shared:")).count() > 0;
+    let fstype = String::from_utf8_lossy(fields.next()?).into_owned();
+    let source = unescape(fields.next()?);
+    let super_options = String::from_utf8_lossy(fields.next().unwrap_or_default()).into_owned();
+    Some(Entry { id, root, point, options, shared, fstype, source, super_options })
+}
+
+/// Octal escapes: the kernel writes space, tab, newline and backslash as `\040` and so on.
+fn unescape(text: &[u8]) -> OsString {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, after)) = rest.split_first() {
+        let octal = (byte == b'\\')
+            .then(|| after.get(..3))
+            .flatten()
+            .and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
+        match octal {
+            Some(value) => {
+                out.push(value);
+                rest = &after[3..];
+            }
+            None => {
+                out.push(byte);
+                rest = after;
+            }
+        }
+    }
+    OsString::from_vec(out)
+}
+
+/// Whether `path` is a mount point of the calling process. Reads the table.
+pub fn is_mount_point(path: &Path) -> io::Result<bool> {
+    Ok(read()?.iter().any(|e| e.point.as_os_str().as_bytes() == path.as_os_str().as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_documented_line() {
+        let text = b"36 35 98:0 /mnt1 /mnt\\0402 rw,noatime master:1 shared:2 - ext3 /dev/root rw,errors=continue\nnonsense\n";
+        let table = parse(text);
+        assert_eq!(table.len(), 1);
+        assert_eq!(table[0].point, Path::new("/mnt 2"));
+        assert_eq!((table[0].id, table[0].shared, table[0].fstype.as_str()), (36, true, "ext3"));
+        assert_eq!(table[0].super_options, "rw,errors=continue");
+    }
+}
