@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use hull_config::{Config, HardwareAddresses};
 use hull_mount::Access;
+use hull_storage::host::patch;
 use hull_storage::lock::Kind;
 use hull_storage::{CloneMode, DriverName, Locator, Method, Placement, Plan, Result, Tie, TxId, files};
 
@@ -12,7 +13,6 @@ use crate::container::Container;
 use crate::create::HOME_MODE;
 use crate::dependents::{self, Dependent};
 use crate::hooks::Occasion;
-use crate::hostname;
 use crate::made::Made;
 use crate::name;
 
@@ -213,7 +213,7 @@ impl Container<'_> {
         }
         let volume = self.all.store().activate(at, Access::ReadWrite)?;
         if !request.keep_name {
-            hostname::write(&volume, &request.name)?;
+            patch::overwrite(&volume, "etc", "hostname", format!("{}\n", request.name).as_bytes())?;
         }
         if occasion.is_awaited() { occasion.run_mounted(&volume) } else { Ok(()) }
     }

@@ -3,14 +3,12 @@
 use std::path::Path;
 
 use hull_config::HardwareAddresses;
-use hull_mount::Access;
 use hull_storage::lock::Kind;
-use hull_storage::{Error, ErrorKind, Placement, Plan, Result, files, lies_in};
+use hull_storage::{Error, ErrorKind, Patch, Placement, Plan, Result, files, lies_in};
 
 use crate::config::{Rewrite, rewritten};
 use crate::container::Container;
 use crate::dependents;
-use crate::hostname;
 use crate::made::Made;
 use crate::name;
 
@@ -46,12 +44,7 @@ impl Container<'_> {
         if dry_run {
             return Ok(made);
         }
-        self.all.store().transact("rename", |tx| {
-            tx.perform(plan)?;
-            let Some(at) = &made.at else { return Ok(()) };
-            let volume = self.all.store().activate(at, Access::ReadWrite)?;
-            hostname::write(&volume, &new.name)
-        })?;
+        self.all.store().transact("rename", |tx| tx.perform(plan))?;
         Ok(made)
     }
 
@@ -85,6 +78,12 @@ impl Container<'_> {
         plan.write(&self.config_path(), files::read(&self.config_path())?, Some(text));
         dependents::renamed(&mut plan, self, new)?;
         plan.move_home(&old_home, &new_home);
+        plan.patches.extend(made.at.clone().map(|at| Patch {
+            at,
+            dir: "etc".into(),
+            name: "hostname".into(),
+            content: format!("{}\n", new.name),
+        }));
         Ok(plan)
     }
 }

@@ -1,101 +1,112 @@
-//! Gives a clone its own `/etc/hostname`, where its source has that file.
+//! Overwrites a small file inside a volume, without mounting it where that can be avoided.
 //!
 //! On a union the file is put into the writable layer directly: mounting the union and unmounting it again
 //! would make the kernel sync the whole file system below it.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use hull_mount::{DetachedMount, MountSource, UpperDir};
-use hull_storage::{Activation, Error, Result};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
-/// Writes `name` into `/etc/hostname` of the volume, if it has that file.
-pub(crate) fn write(volume: &Activation, name: &str) -> Result<()> {
+use crate::error::{Error, Result};
+use crate::volume::Activation;
+
+/// Overwrites the regular file `dir/name` of the volume with `content`. A volume without that file stays as it
+/// is. Symlinks are followed only inside the volume; on unions not at all.
+pub fn overwrite(volume: &Activation, dir: &str, name: &str, content: &[u8]) -> Result<()> {
+    let file = Target { dir, name, content };
     let written = match &volume.plan.source {
-        MountSource::Tree(path) => open_dir(CWD, path).and_then(|root| overwrite(&root, name)),
-        MountSource::Union { lower, upper: Some(upper), .. } => into_layer(lower, upper, name),
+        MountSource::Tree(path) => open_dir(CWD, path).and_then(|root| file.in_tree(&root)),
+        MountSource::Union { lower, upper: Some(upper), .. } => file.in_layer(lower, upper),
         MountSource::Union { upper: None, .. } => Ok(()),
         MountSource::Filesystem { .. } => {
             let root = OwnedFd::from(DetachedMount::build(&volume.plan, None)?);
-            overwrite(&root, name)
+            file.in_tree(&root)
         }
     };
-    written.map_err(|e| Error::os("cannot write the new name into etc/hostname", e))
+    written.map_err(|e| Error::os(format!("cannot write {dir}/{name} in {}", volume.plan), e))
 }
 
 type Attempt<T> = rustix::io::Result<T>;
 
-/// Overwrites the regular file `etc/hostname` below `root`; symlinks stay inside it. No such file: nothing.
-fn overwrite(root: &OwnedFd, name: &str) -> Attempt<()> {
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
-    // NONBLOCK: a fifo or device planted there must not hold us up.
-    let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = match rustix::fs::openat2(root, "etc/hostname", flags, Mode::empty(), resolve) {
-        Ok(file) => file,
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::NXIO | Errno::LOOP | Errno::XDEV | Errno::ISDIR) => {
-            return Ok(());
-        }
-        Err(e) => return Err(e),
-    };
-    if !kind(&rustix::fs::fstat(&file)?).is_file() {
-        return Ok(());
-    }
-    rustix::fs::ftruncate(&file, 0)?;
-    rustix::io::write(&file, format!("{name}\n").as_bytes()).map(drop)
+/// The file, and what it shall hold.
+struct Target<'a> {
+    dir: &'a str,
+    name: &'a str,
+    content: &'a [u8],
 }
 
-/// Puts the file into the upper layer, as the union itself would copy it up. Nothing where the merged view
-/// has no regular file `etc/hostname` in a real directory `etc`.
-fn into_layer(lower: &[std::path::PathBuf], upper: &UpperDir, name: &str) -> Attempt<()> {
-    let upper = open_dir(CWD, &upper.upper)?;
-    match stat(&upper, "etc")? {
-        Some(etc) if !kind(&etc).is_dir() => return Ok(()),
-        Some(_) => {
-            let etc = open_dir(&upper, "etc")?;
-            match stat(&etc, "hostname")? {
-                Some(file) if kind(&file).is_file() => return overwrite(&upper, name),
+impl Target<'_> {
+    /// Overwrites the file below `root`; symlinks stay inside it. No such file: nothing.
+    fn in_tree(&self, root: &OwnedFd) -> Attempt<()> {
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+        // NONBLOCK: a fifo or device planted there must not hold us up.
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let path = format!("{}/{}", self.dir, self.name);
+        let file = match rustix::fs::openat2(root, path, flags, Mode::empty(), resolve) {
+            Ok(file) => file,
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::NXIO | Errno::LOOP | Errno::XDEV | Errno::ISDIR) => {
+                return Ok(());
+            }
+            Err(e) => return Err(e),
+        };
+        if !kind(&rustix::fs::fstat(&file)?).is_file() {
+            return Ok(());
+        }
+        rustix::fs::ftruncate(&file, 0)?;
+        rustix::io::write(&file, self.content).map(drop)
+    }
+
+    /// Puts the file into the upper layer, as the union itself would copy it up. Nothing where the merged view
+    /// has no regular file of that name in a real directory.
+    fn in_layer(&self, lower: &[PathBuf], upper: &UpperDir) -> Attempt<()> {
+        let upper = open_dir(CWD, &upper.upper)?;
+        match stat(&upper, self.dir)? {
+            Some(dir) if !kind(&dir).is_dir() => return Ok(()),
+            Some(_) => {
+                let dir = open_dir(&upper, self.dir)?;
+                match stat(&dir, self.name)? {
+                    Some(file) if kind(&file).is_file() => return self.in_tree(&upper),
+                    Some(_) => return Ok(()),
+                    None if is_opaque(&dir) => return Ok(()),
+                    None => {}
+                }
+            }
+            None if is_opaque(&upper) => return Ok(()),
+            None => {}
+        }
+        for layer in lower {
+            let layer = open_dir(CWD, layer)?;
+            let Some(below) = stat(&layer, self.dir)? else { continue };
+            if !kind(&below).is_dir() {
+                return Ok(());
+            }
+            let below_dir = open_dir(&layer, self.dir)?;
+            match stat(&below_dir, self.name)? {
+                Some(file) if kind(&file).is_file() => return self.add(&upper, &below, &file),
                 Some(_) => return Ok(()),
-                None if is_opaque(&etc) => return Ok(()),
+                None if is_opaque(&below_dir) => return Ok(()),
                 None => {}
             }
         }
-        None if is_opaque(&upper) => return Ok(()),
-        None => {}
+        Ok(())
     }
-    for layer in lower {
-        let layer = open_dir(CWD, layer)?;
-        let Some(below) = stat(&layer, "etc")? else { continue };
-        if !kind(&below).is_dir() {
-            return Ok(());
-        }
-        let below_dir = open_dir(&layer, "etc")?;
-        match stat(&below_dir, "hostname")? {
-            Some(file) if kind(&file).is_file() => return add(&upper, &below, &file, name),
-            Some(_) => return Ok(()),
-            None if is_opaque(&below_dir) => return Ok(()),
-            None => {}
-        }
-    }
-    Ok(())
-}
 
-/// Adds `etc/hostname` to the layer with the owners and modes the lower layer shows.
-fn add(upper: &OwnedFd, etc: &Stat, file: &Stat, name: &str) -> Attempt<()> {
-    match rustix::fs::mkdirat(upper, "etc", Mode::RWXU) {
-        Ok(()) => {
-            let made = open_dir(upper, "etc")?;
-            own(&made, etc)?;
+    /// Adds the file to the layer with the owners and modes the lower layer shows.
+    fn add(&self, upper: &OwnedFd, dir: &Stat, file: &Stat) -> Attempt<()> {
+        match rustix::fs::mkdirat(upper, self.dir, Mode::RWXU) {
+            Ok(()) => own(&open_dir(upper, self.dir)?, dir)?,
+            Err(Errno::EXIST) => {}
+            Err(e) => return Err(e),
         }
-        Err(Errno::EXIST) => {}
-        Err(e) => return Err(e),
+        let dir = open_dir(upper, self.dir)?;
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let new = rustix::fs::openat(&dir, self.name, flags, Mode::RUSR | Mode::WUSR)?;
+        rustix::io::write(&new, self.content)?;
+        own(&new, file)
     }
-    let dir = open_dir(upper, "etc")?;
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let new = rustix::fs::openat(&dir, "hostname", flags, Mode::RUSR | Mode::WUSR)?;
-    rustix::io::write(&new, format!("{name}\n").as_bytes())?;
-    own(&new, file)
 }
 
 fn own(fd: &OwnedFd, like: &Stat) -> Attempt<()> {
@@ -104,7 +115,7 @@ fn own(fd: &OwnedFd, like: &Stat) -> Attempt<()> {
     rustix::fs::fchmod(fd, Mode::from_raw_mode(like.st_mode & 0o7777))
 }
 
-fn open_dir(at: impl AsFd, path: impl AsRef<Path>) -> Attempt<OwnedFd> {
+fn open_dir(at: impl AsFd, path: impl AsRef<std::path::Path>) -> Attempt<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::openat(at, path.as_ref(), flags, Mode::empty())
 }
@@ -141,14 +152,14 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_with_the_file_gets_the_name_and_others_do_not() {
+    fn only_a_tree_that_has_the_file_is_changed() {
         let dir = tempfile::tempdir().unwrap();
         let at = volume(MountSource::Tree(dir.path().into()));
-        write(&at, "n1").unwrap();
+        overwrite(&at, "etc", "hostname", b"n1\n").unwrap();
         assert!(!dir.path().join("etc").exists());
         fs::create_dir(dir.path().join("etc")).unwrap();
         fs::write(dir.path().join("etc/hostname"), "a longer old name\n").unwrap();
-        write(&at, "n1").unwrap();
+        overwrite(&at, "etc", "hostname", b"n1\n").unwrap();
         assert_eq!(fs::read_to_string(dir.path().join("etc/hostname")).unwrap(), "n1\n");
     }
 
@@ -160,12 +171,12 @@ mod tests {
         let root = dir.path().join("root");
         fs::create_dir_all(root.join("etc")).unwrap();
         std::os::unix::fs::symlink(&victim, root.join("etc/hostname")).unwrap();
-        write(&volume(MountSource::Tree(root.clone())), "evil").unwrap();
+        overwrite(&volume(MountSource::Tree(root.clone())), "etc", "hostname", b"evil").unwrap();
         assert_eq!(fs::read_to_string(&victim).unwrap(), "host");
         fs::remove_dir_all(root.join("etc")).unwrap();
         std::os::unix::fs::symlink(dir.path(), root.join("etc")).unwrap();
         fs::write(dir.path().join("hostname"), "host").unwrap();
-        write(&volume(MountSource::Tree(root)), "evil").unwrap();
+        overwrite(&volume(MountSource::Tree(root)), "etc", "hostname", b"evil").unwrap();
         assert_eq!(fs::read_to_string(dir.path().join("hostname")).unwrap(), "host");
     }
 
@@ -182,8 +193,8 @@ mod tests {
             upper: Some(UpperDir { upper: upper.clone(), work: None }),
         };
         let at = volume(source);
-        write(&at, "n1").unwrap();
-        write(&at, "n2").unwrap();
+        overwrite(&at, "etc", "hostname", b"n1\n").unwrap();
+        overwrite(&at, "etc", "hostname", b"n2\n").unwrap();
         assert_eq!(fs::read_to_string(upper.join("etc/hostname")).unwrap(), "n2\n");
         assert_eq!(fs::read_to_string(lower.join("etc/hostname")).unwrap(), "old\n");
     }

@@ -44,7 +44,7 @@ struct Owned {
     /// Locked; closing it gives the record up.
     file: std::fs::File,
     /// How much of the plan is in the file already. Plans only grow.
-    plan: (usize, usize),
+    plan: (usize, usize, usize),
 }
 
 /// One line of a record's file.
@@ -129,7 +129,7 @@ impl FileJournal {
                 Error::new(ErrorKind::Os, format!("cannot mend the record {}", path.display())).because(e)
             })?;
         }
-        let plan = (record.plan.steps.len(), record.plan.doomed.len());
+        let plan = size(&record.plan);
         self.owned().insert(record.id, Owned { file, plan });
         Ok(Some(record))
     }
@@ -147,10 +147,10 @@ impl Journal for FileJournal {
         let mut owned = self.owned();
         let fresh = !owned.contains_key(&record.id);
         if fresh {
-            owned.insert(record.id, Owned { file: self.create(record.id)?, plan: (0, 0) });
+            owned.insert(record.id, Owned { file: self.create(record.id)?, plan: (0, 0, 0) });
         }
         let entry = owned.get_mut(&record.id).expect("it was inserted above");
-        let plan = (record.plan.steps.len(), record.plan.doomed.len());
+        let plan = size(&record.plan);
         let mut text = Vec::new();
         if fresh || entry.plan != plan {
             let line =
@@ -216,6 +216,11 @@ impl Journal for FileJournal {
             .map_err(|e| Error::os("cannot get a random transaction id", e))?;
         Ok(TxId(u64::from_ne_bytes(bytes)))
     }
+}
+
+/// How much a plan holds. Plans only grow.
+fn size(plan: &Plan) -> (usize, usize, usize) {
+    (plan.steps.len(), plan.patches.len(), plan.doomed.len())
 }
 
 /// The record that the lines of `text` add up to; `None` if not even a plan and a state were saved.
