@@ -2,13 +2,15 @@
 
 use std::path::Path;
 
-use hull_treecopy::{Observer, RemoveOptions};
+use hull_treecopy::{CopyOptions, Observer, RemoveOptions};
+use rustix::fd::AsFd;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use crate::driver::Outcome;
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::Resource;
+use crate::volume::{Bytes, Usage};
 
 /// Makes the directory `path`, exclusively, with exactly the mode `mode`.
 pub fn make_dir(path: &Path, mode: u32, owner: Option<(u32, u32)>) -> Result<()> {
@@ -65,11 +67,42 @@ pub fn reclaim(what: &Resource, observer: &dyn Observer) -> Result<Outcome> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let parent = rustix::fs::openat(CWD, parent, flags, Mode::empty())
         .map_err(|e| Error::os(format!("cannot open {}", parent.display()), e))?;
-    use rustix::fd::AsFd;
-    hull_treecopy::remove_tree(parent.as_fd(), name, &RemoveOptions::new(observer))
+    let options = RemoveOptions { observer, ..RemoveOptions::default() };
+    hull_treecopy::remove_tree(parent.as_fd(), name, &options)
         .map_err(|e| Error::tree(format!("cannot remove {what}"), e))?;
     Ok(Outcome::Done)
 }
+
+/// Copies all files of the directory `from`, and its own attributes, into the empty directory `to`.
+pub fn copy(from: &Path, to: &Path, observer: &dyn Observer) -> Result<()> {
+    let open = |path: &Path| {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::openat(CWD, path, flags, Mode::empty())
+            .map_err(|e| Error::os(format!("cannot open {}", path.display()), e))
+    };
+    let options = CopyOptions { observer, ..CopyOptions::default() };
+    hull_treecopy::copy_tree(open(from)?.as_fd(), open(to)?.as_fd(), &options)
+        .map_err(|e| Error::tree(format!("cannot copy {} to {}", from.display(), to.display()), e))?;
+    Ok(())
+}
+
+/// [`crate::Driver::usage`] for a directory tree.
+///
+/// What is exclusive is known only where files cannot share blocks (ext4, tmpfs, f2fs).
+pub fn measure(root: &Path) -> Result<Usage> {
+    let failed = |e| Error::os(format!("cannot open {}", root.display()), e);
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let dir = rustix::fs::openat(CWD, root, flags, Mode::empty()).map_err(failed)?;
+    let kind = rustix::fs::fstatfs(&dir).map_err(failed)?.f_type as u64 & 0xffff_ffff;
+    let measured = hull_treecopy::measure_tree(dir.as_fd())
+        .map_err(|e| Error::tree(format!("cannot measure {}", root.display()), e))?;
+    let total = Bytes(measured.allocated_bytes);
+    let exclusive = UNSHARED.contains(&kind).then_some(total);
+    Ok(Usage { exclusive, total, entries: measured.entries + 1 })
+}
+
+/// File systems without shared blocks, by their magic numbers in statfs(2): ext2 to ext4, tmpfs, f2fs.
+const UNSHARED: [u64; 3] = [0xef53, 0x0102_1994, 0xf2f5_2010];
 
 /// Whether anything is called `path`; a dangling symlink is something.
 pub fn exists(path: &Path) -> Result<bool> {
@@ -88,21 +121,23 @@ pub fn is_dir(path: &Path) -> bool {
 
 /// Replaces the content of `file` as a whole: readers see the old one or the new one. `None` removes it.
 ///
-/// The new file keeps the old one's mode and owner. `aside` is a free name in the same directory.
-pub fn replace(file: &Path, aside: &Path, content: Option<&[u8]>) -> Result<()> {
+/// The new file keeps the old one's mode and owner; without an old one it gets `mode`. `aside` is a free name
+/// in the same directory.
+pub fn replace(file: &Path, aside: &Path, content: Option<&[u8]>, mode: u32) -> Result<()> {
     let failed = |e| Error::os(format!("cannot write {}", file.display()), e);
     let Some(content) = content else {
         remove_file(aside)?;
         return remove_file(file);
     };
     let old = rustix::fs::statat(CWD, file, AtFlags::SYMLINK_NOFOLLOW).ok();
-    let mode = old.as_ref().map_or(Mode::from_raw_mode(0o640), |s| Mode::from_raw_mode(s.st_mode & 0o7777));
+    let mode = Mode::from_raw_mode(old.as_ref().map_or(mode, |s| s.st_mode & 0o7777));
     let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let mut new = std::fs::File::from(rustix::fs::openat(CWD, aside, flags, mode).map_err(failed)?);
     std::io::Write::write_all(&mut new, content)
         .map_err(|e| failed(Errno::from_io_error(&e).unwrap_or(Errno::IO)))?;
+    // open(2) takes the umask off.
+    rustix::fs::fchmod(&new, mode).map_err(failed)?;
     if let Some(old) = old {
-        rustix::fs::fchmod(&new, mode).map_err(failed)?;
         let (uid, gid) = (rustix::fs::Uid::from_raw(old.st_uid), rustix::fs::Gid::from_raw(old.st_gid));
         // Who may not give files away keeps the new file as his own.
         let _ = rustix::fs::fchown(&new, Some(uid), Some(gid));
