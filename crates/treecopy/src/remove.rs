@@ -70,8 +70,12 @@ pub fn remove_tree(parent: BorrowedFd<'_>, name: &OsStr, options: &RemoveOptions
         progress: Progress::new(options.observer),
     };
     remover.progress.report()?;
-    let first =
-        Task { parent: Arc::new(reopen_dir(parent)?), path: name.into_bytes(), pending: Arc::default() };
+    let first = Task {
+        parent: Arc::new(reopen_dir(parent)?),
+        path: name.into_bytes(),
+        pending: Arc::default(),
+        is_root: true,
+    };
     first.pending.store(1, Ordering::Relaxed);
     Crew::run(remover.budget.threads, first, || Walker::new(&remover), Walker::work)?;
     Ok(Removed { entries: remover.progress.entries() })
@@ -91,6 +95,8 @@ struct Task {
     path: Vec<u8>,
     /// What the one who gave it away waits for.
     pending: Arc<AtomicUsize>,
+    /// Nobody looks again whether it is gone.
+    is_root: bool,
 }
 
 /// A directory on the way down.
@@ -114,6 +120,8 @@ struct Walker<'a> {
     scratch: Vec<MaybeUninit<u8>>,
     levels: Vec<Level>,
     path: Vec<u8>,
+    /// Whether the task at hand is the whole tree.
+    is_root: bool,
 }
 
 impl<'a> Walker<'a> {
@@ -127,12 +135,14 @@ impl<'a> Walker<'a> {
             scratch: vec![MaybeUninit::uninit(); SCRATCH],
             levels: Vec::new(),
             path: Vec::new(),
+            is_root: false,
         }
     }
 
     fn work(&mut self, crew: &Crew<Task>, task: Task) -> Result<()> {
         self.levels.clear();
         self.path = task.path;
+        self.is_root = task.is_root;
         let result = self.walk(crew, &task.parent).map_err(|error| error.at(&self.path));
         result.and_then(|()| self.tally.flush())?;
         crew.done(&task.pending);
@@ -155,7 +165,12 @@ impl<'a> Walker<'a> {
                 if kind == FileType::Directory && level.entries.len() > 0 && crew.is_hungry() {
                     let pending = Arc::clone(&level.pending);
                     pending.fetch_add(1, Ordering::Relaxed);
-                    match crew.give(Task { parent: Arc::clone(&dir), path: self.path.clone(), pending }) {
+                    match crew.give(Task {
+                        parent: Arc::clone(&dir),
+                        path: self.path.clone(),
+                        pending,
+                        is_root: false,
+                    }) {
                         Ok(()) => continue,
                         Err(task) => task.pending.fetch_sub(1, Ordering::Relaxed),
                     };
@@ -206,7 +221,7 @@ impl<'a> Walker<'a> {
                 Some(Errno::NOTDIR | Errno::LOOP) => match unlink(&access, dir, name, AtFlags::empty()) {
                     Ok(()) => self.tally.add(1, 0),
                     // It flips between a directory and something else; the next pass meets it again.
-                    Err(error) if error.errno() == Some(Errno::ISDIR) && !self.levels.is_empty() => Ok(()),
+                    Err(error) if error.errno() == Some(Errno::ISDIR) => self.replaced(),
                     Err(error) => Err(error),
                 },
                 _ => Err(error),
@@ -247,11 +262,22 @@ impl<'a> Walker<'a> {
                     "somebody keeps adding entries",
                     "stop what changes the tree and try again",
                 )),
-                // Somebody put something else in its place: the next pass over the level above meets it.
-                Some(Errno::NOTDIR) if !self.levels.is_empty() => Ok(()),
+                Some(Errno::NOTDIR) => self.replaced(),
                 _ => Err(error),
             },
         }
+    }
+
+    /// Somebody put something else in an entry's place: the next pass over the level above meets it.
+    fn replaced(&self) -> Result<()> {
+        if self.is_root && self.levels.is_empty() {
+            return Err(Error::found(
+                ErrorKind::Changed,
+                "somebody put something else in its place",
+                "stop what changes the tree and try again",
+            ));
+        }
+        Ok(())
     }
 
     fn access(&self) -> Access<'a> {
