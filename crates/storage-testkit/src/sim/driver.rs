@@ -155,7 +155,7 @@ impl Driver for SimDriver {
         if self.machine.read(&meta(at.path()))?.is_some_and(|m| m == b"ro") {
             info.access = Access::ReadOnly;
         }
-        info.origins = self.source(at.path())?.into_iter().map(|s| Locator::new(self.name, s)).collect();
+        info.origins = self.source(at.path())?.into_iter().map(std::path::PathBuf::into_os_string).collect();
         Ok(info)
     }
 

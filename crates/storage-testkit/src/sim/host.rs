@@ -65,7 +65,7 @@ impl Host for SimHost {
         self.remove_home(what.path())
     }
 
-    fn write(&self, file: &Path, content: Option<&[u8]>, by: TxId) -> Result<()> {
+    fn write(&self, file: &Path, content: Option<&[u8]>, _mode: u32, by: TxId) -> Result<()> {
         let aside = Mark::New.sibling(file, by);
         match content {
             Some(content) => {
