@@ -64,6 +64,13 @@ pub(crate) struct Decided {
     pub config: Config,
 }
 
+impl Decided {
+    /// Whether the source must be kept for the clone's sake.
+    fn is_tied(&self) -> bool {
+        matches!(self.method, Some(Method::Clone(offer)) if offer.tie == Tie::Unguarded)
+    }
+}
+
 impl Container<'_> {
     /// Makes the container `request.name` of this one: config, hooks and files beside it, and the root file
     /// system, all or nothing. The source is not altered.
@@ -85,6 +92,9 @@ impl Container<'_> {
         if !request.dry_run {
             self.all.settle(&mut made.warnings);
         }
+        self.require_defined()?;
+        // Looked at again under the lock; a copy onto itself could never get both locks.
+        new.require_free()?;
         let _locks = self.lock_pair(new)?;
         self.require_defined()?;
         if !request.allow_running {
@@ -96,6 +106,10 @@ impl Container<'_> {
             (made.plan, made.at, made.method) = (decided.plan, decided.at, decided.method);
             return Ok(made);
         }
+        // Whether the clone is tied to its sources is decided again inside; the lists are locked before.
+        let tied = self.decide_clone(new, request, extra, TxId(0))?.is_tied();
+        let sources = if tied { self.sources_of_a_clone()? } else { Vec::new() };
+        let _lists = dependents::lock(self.all, &sources, &mut made.warnings)?;
         self.all.store().transact("copy", |tx| {
             let decided = self.decide_clone(new, request, extra, tx.id())?;
             made.plan = decided.plan.clone();

@@ -23,6 +23,9 @@ impl Container<'_> {
             self.all.settle(&mut made.warnings);
         }
         let new = Container::new(self.all, &self.lxcpath, new);
+        self.require_defined()?;
+        // Looked at again under the lock; a rename to itself could never get both locks.
+        new.require_free()?;
         let (_first, _second) = if new.name < self.name {
             let first = new.lock(Kind::Exclusive)?;
             (first, self.lock(Kind::Exclusive)?)
@@ -39,6 +42,10 @@ impl Container<'_> {
                 format!("container {} cannot be renamed: it has snapshots, delete them first", self.name);
             return Err(Error::new(ErrorKind::HasDependents, text));
         }
+        let _lists = match dry_run {
+            true => Vec::new(),
+            false => dependents::lock(self.all, &self.sources()?, &mut made.warnings)?,
+        };
         let plan = self.decide_rename(&new, &mut made)?;
         made.plan = plan.clone();
         if dry_run {

@@ -10,6 +10,7 @@ use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use hull_sys::lock::{Contention, Kind, Outcome, flock};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Journal, Record};
 use crate::error::{Error, ErrorKind, Result};
+use crate::lock::{FileLock, Wait};
 use crate::name::TxId;
 use crate::plan::Plan;
 
@@ -134,6 +136,20 @@ impl FileJournal {
         Ok(Some(record))
     }
 
+    /// The records there are, whoever's.
+    fn names(&self) -> Result<Vec<OsString>> {
+        let entries = match std::fs::read_dir(&self.dir) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => {
+                let text = format!("cannot read the journal {}", self.dir.display());
+                return Err(Error::new(ErrorKind::Os, text).because(e));
+            }
+        };
+        let names = entries.filter_map(|e| Some(e.ok()?.file_name()));
+        Ok(names.filter(|n| n.as_bytes().ends_with(SUFFIX.as_bytes())).collect())
+    }
+
     fn owned(&self) -> std::sync::MutexGuard<'_, BTreeMap<TxId, Owned>> {
         // Each change of the map is complete in itself, so a panic elsewhere cannot have left it torn.
         self.owned.lock().unwrap_or_else(PoisonError::into_inner)
@@ -141,6 +157,9 @@ impl FileJournal {
 }
 
 const SUFFIX: &str = ".record";
+
+/// How long to wait for somebody else's recovery, which may be deleting large trees.
+const RECOVERY: Duration = Duration::from_secs(600);
 
 impl Journal for FileJournal {
     fn save(&self, record: &Record) -> Result<()> {
@@ -185,19 +204,16 @@ impl Journal for FileJournal {
         Ok(())
     }
 
+    fn recovery(&self) -> Result<Option<FileLock>> {
+        if self.names()?.is_empty() {
+            return Ok(None);
+        }
+        let path = self.dir.join(".recovery");
+        FileLock::acquire(&path, Kind::Exclusive, Wait::UpTo(RECOVERY), &"the journal").map(Some)
+    }
+
     fn orphans(&self) -> Result<Vec<Record>> {
-        let entries = match std::fs::read_dir(&self.dir) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => {
-                let text = format!("cannot read the journal {}", self.dir.display());
-                return Err(Error::new(ErrorKind::Os, text).because(e));
-            }
-        };
-        let mut names: Vec<OsString> = entries
-            .filter_map(|e| Some(e.ok()?.file_name()))
-            .filter(|n| n.as_bytes().ends_with(SUFFIX.as_bytes()))
-            .collect();
+        let mut names = self.names()?;
         if names.is_empty() {
             return Ok(Vec::new());
         }
