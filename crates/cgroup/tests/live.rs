@@ -299,3 +299,13 @@ fn a_host_without_hierarchies_places_but_does_not_limit() {
     assert!(cgroups.freeze(None).is_err());
     cgroups.remove(soon()).unwrap();
 }
+
+#[test]
+fn the_root_of_a_hierarchy_is_nobodys_container() {
+    let Some(ground) = Ground::new("root") else { return };
+    for path in ["/", "", "/.."] {
+        let found = Cgroups::of_running(&ground.view, |_| Some(path.into())).unwrap();
+        assert_eq!(found.skipped().len(), ground.view.hierarchies.len(), "{path:?}");
+        assert!(!found.is_populated().unwrap());
+    }
+}
