@@ -49,7 +49,7 @@ fn line(line: &[u8]) -> Option<Entry> {
     let root = PathBuf::from(unescape(fields.next()?));
     let point = PathBuf::from(unescape(fields.next()?));
     let options = String::from_utf8_lossy(fields.next()?).into_owned();
-    let shared = fields.by_ref().take_while(|f| *f != b"-").any(|f| f.starts_with(b"shared:"));
+    let shared = fields.by_ref().take_while(|f| *f != b"-").filter(|f| f.starts_with(b"shared:")).count() > 0;
     let fstype = String::from_utf8_lossy(fields.next()?).into_owned();
     let source = unescape(fields.next()?);
     let super_options = String::from_utf8_lossy(fields.next().unwrap_or_default()).into_owned();

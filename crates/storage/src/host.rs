@@ -1,0 +1,187 @@
+//! What the store itself does to the world: owners' directories, small files, tree copies.
+//!
+//! A trait, so that the crash loop can run it all on a simulated machine.
+
+pub mod patch;
+
+use std::fmt::Debug;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use hull_mount::{DetachedMount, MountSource};
+use hull_sys::lock::{Contention, Kind};
+use hull_treecopy::{CopyOptions, Observer};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+
+use crate::driver::Outcome;
+use crate::error::{Error, ErrorKind, Result};
+use crate::files;
+use crate::journal::Durability;
+use crate::name::{Mark, Resource, TxId};
+use crate::plan::{HOME, Step};
+use crate::volume::Activation;
+
+/// What the store itself does to the world. Each act is exclusive or idempotent, as a driver's are.
+pub trait Host: Debug + Send + Sync {
+    /// Makes the owner's directory `home` with the marker `partial` in it, both at once; fails with
+    /// [`ErrorKind::AlreadyExists`] rather than adopt one.
+    fn make_home(&self, home: &Path, mode: u32, owner: Option<(u32, u32)>, by: TxId) -> Result<()>;
+    /// Undoes [`Host::make_home`]: removes what `by` made, and nothing else.
+    fn unmake_home(&self, home: &Path, by: TxId) -> Result<()>;
+    /// Takes the marker away: the home is whole.
+    fn finish_home(&self, home: &Path, by: TxId) -> Result<()>;
+    /// Renames a home as [`crate::Driver::rename`] does.
+    fn rename_home(&self, from: &Resource, to: &Resource) -> Result<Outcome>;
+    /// Removes a home as [`crate::Driver::reclaim`] does.
+    fn reclaim_home(&self, what: &Resource) -> Result<Outcome>;
+    /// Replaces the content of a small file; `None` removes it. A new one gets `mode`.
+    fn write(&self, file: &Path, content: Option<&[u8]>, mode: u32, by: TxId) -> Result<()>;
+    /// Copies all files of one volume into another, empty one.
+    fn fill(&self, from: &Activation, to: &Activation) -> Result<()>;
+    /// Overwrites the regular file `dir/name` inside a volume, if it has that file.
+    fn patch(&self, volume: &Activation, dir: &str, name: &str, content: &[u8]) -> Result<()>;
+    /// Returns once the effect of `step` would survive what the journal is meant to survive.
+    fn persist(&self, step: &Step) -> Result<()>;
+}
+
+/// LXC's marker of a half-made container. Ours holds the transaction's id; LXC looks only whether it exists.
+pub const PARTIAL: &str = "partial";
+
+/// The machine this process runs on.
+pub struct RealHost {
+    observer: Box<dyn Observer + Send>,
+    durability: Durability,
+    /// The markers of homes being made, kept locked so that LXC, too, sees that somebody is at work.
+    markers: Mutex<Vec<(PathBuf, OwnedFd)>>,
+}
+
+impl Debug for RealHost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RealHost").field("durability", &self.durability).finish_non_exhaustive()
+    }
+}
+
+impl RealHost {
+    /// A host that tells `observer` how far copies have come; it may cancel them.
+    pub fn new(observer: Box<dyn Observer + Send>, durability: Durability) -> Self {
+        Self { observer, durability, markers: Mutex::new(Vec::new()) }
+    }
+
+    fn markers(&self) -> std::sync::MutexGuard<'_, Vec<(PathBuf, OwnedFd)>> {
+        // Each change of the list is complete in itself.
+        self.markers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the marker in `home` says that `tx` is making it.
+    fn is_being_made(home: &Path, tx: TxId) -> Result<bool> {
+        Ok(files::read(&home.join(PARTIAL))?.is_some_and(|text| text == tx.to_string().as_bytes()))
+    }
+}
+
+impl Host for RealHost {
+    fn make_home(&self, home: &Path, mode: u32, owner: Option<(u32, u32)>, by: TxId) -> Result<()> {
+        let staged = Mark::New.sibling(home, by);
+        files::make_dir(&staged, mode, owner)?;
+        let marker = staged.join(PARTIAL);
+        let failed = |e| Error::os(format!("cannot write {}", marker.display()), e);
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(CWD, &marker, flags, Mode::RUSR | Mode::WUSR).map_err(failed)?;
+        rustix::io::write(&fd, by.to_string().as_bytes()).map_err(failed)?;
+        let _ = hull_sys::lock::lock(&fd, Kind::Exclusive, Contention::Fail)?;
+        files::rename(&Resource::new(HOME, staged), &Resource::new(HOME, home))?;
+        self.markers().push((home.to_path_buf(), fd));
+        Ok(())
+    }
+
+    fn unmake_home(&self, home: &Path, by: TxId) -> Result<()> {
+        self.markers().retain(|(path, _)| path != home);
+        let aside = Mark::Old.sibling(home, by);
+        if Self::is_being_made(home, by)? {
+            // Moved aside first: once the marker is gone from it, only its name proves whose it is.
+            files::rename(&Resource::new(HOME, home), &Resource::new(HOME, aside.clone()))?;
+        }
+        for mine in [aside, Mark::New.sibling(home, by)] {
+            // Undoing does not stop when the caller has asked to.
+            files::reclaim(&Resource::new(HOME, mine), &())?;
+        }
+        Ok(())
+    }
+
+    fn finish_home(&self, home: &Path, by: TxId) -> Result<()> {
+        if Self::is_being_made(home, by)? {
+            let marker = home.join(PARTIAL);
+            rustix::fs::unlinkat(CWD, &marker, AtFlags::empty())
+                .map_err(|e| Error::os(format!("cannot remove {}", marker.display()), e))?;
+        }
+        self.markers().retain(|(path, _)| path != home);
+        Ok(())
+    }
+
+    fn rename_home(&self, from: &Resource, to: &Resource) -> Result<Outcome> {
+        files::rename(from, to)
+    }
+
+    fn reclaim_home(&self, what: &Resource) -> Result<Outcome> {
+        files::reclaim(what, &())
+    }
+
+    fn write(&self, file: &Path, content: Option<&[u8]>, mode: u32, by: TxId) -> Result<()> {
+        files::replace(file, &Mark::New.sibling(file, by), content, mode)
+    }
+
+    fn fill(&self, from: &Activation, to: &Activation) -> Result<()> {
+        let (source, target) = (open(from)?, open(to)?);
+        let options = CopyOptions { observer: &*self.observer, ..CopyOptions::default() };
+        hull_treecopy::copy_tree(source.as_fd(), target.as_fd(), &options)
+            .map_err(|e| Error::tree(format!("cannot copy {} to {}", from.plan, to.plan), e))?;
+        Ok(())
+    }
+
+    fn patch(&self, volume: &Activation, dir: &str, name: &str, content: &[u8]) -> Result<()> {
+        patch::overwrite(volume, dir, name, content)
+    }
+
+    fn persist(&self, step: &Step) -> Result<()> {
+        if self.durability == Durability::Crash {
+            return Ok(());
+        }
+        let parent = |path: &Path| path.parent().map_or(Ok(()), crate::journal::sync_dir);
+        match step {
+            Step::MakeHome { home, .. } => parent(home),
+            Step::Write { file, .. } => {
+                if let Ok(file) = std::fs::File::open(file) {
+                    file.sync_all().map_err(|e| Error::new(ErrorKind::Os, "cannot sync").because(e))?;
+                }
+                parent(file)
+            }
+            Step::Move { from, to } if to.path().is_absolute() => {
+                parent(from.path())?;
+                parent(to.path())
+            }
+            Step::Create { at, .. } | Step::Clone { at, .. } => {
+                at.parts.iter().filter(|p| p.path().is_absolute()).try_for_each(|p| parent(p.path()))
+            }
+            Step::Fill { at, .. } if at.path().is_absolute() => {
+                let dir = rustix::fs::openat(CWD, at.path(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+                    .map_err(|e| Error::os(format!("cannot open {at}"), e))?;
+                rustix::fs::syncfs(dir).map_err(|e| Error::os(format!("cannot sync {at}"), e))
+            }
+            // Stores with a pool commit each verb themselves.
+            Step::Move { .. } | Step::Fill { .. } => Ok(()),
+        }
+    }
+}
+
+/// The root of an activated volume, without attaching a mount anywhere.
+pub fn open(volume: &Activation) -> Result<OwnedFd> {
+    match &volume.plan.source {
+        // A plain directory needs no mount, hence no privilege.
+        MountSource::Tree(path) => {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            rustix::fs::openat(CWD, path, flags, Mode::empty())
+                .map_err(|e| Error::os(format!("cannot open {}", path.display()), e))
+        }
+        _ => Ok(DetachedMount::build(&volume.plan, None)?.into()),
+    }
+}

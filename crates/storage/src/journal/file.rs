@@ -1,0 +1,323 @@
+//! A journal of one file a transaction, owned by whoever holds its lock.
+//!
+//! A record grows by whole lines of JSON, newest last; a line cut short by a crash was never saved. The file
+//! is locked (`flock(2)`) as long as its process lives, so an unlocked one is an orphan. Records appear and
+//! are adopted under the lock of the directory, so nobody can adopt one between its making and its locking.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use hull_sys::lock::{Contention, Kind, Outcome, flock};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use serde::{Deserialize, Serialize};
+
+use super::{Journal, Record};
+use crate::error::{Error, ErrorKind, Result};
+use crate::name::TxId;
+use crate::plan::Plan;
+
+/// What a saved record survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// The death of the process (`kill -9`), not of the machine: nothing is synced.
+    #[default]
+    Crash,
+    /// Power loss, too: each record and each step is on disk before the next.
+    Power,
+}
+
+/// A directory of records.
+#[derive(Debug)]
+pub struct FileJournal {
+    dir: PathBuf,
+    durability: Durability,
+    owned: Mutex<BTreeMap<TxId, Owned>>,
+}
+
+/// A record of this process.
+#[derive(Debug)]
+struct Owned {
+    /// Locked; closing it gives the record up.
+    file: std::fs::File,
+    /// How much of the plan is in the file already. Plans only grow.
+    plan: (usize, usize, usize),
+}
+
+/// One line of a record's file.
+#[derive(Serialize, Deserialize)]
+enum Line {
+    /// All that was decided so far.
+    Plan { id: TxId, operation: String, plan: Plan },
+    /// How far it has come.
+    State { begun: usize, committed: bool },
+}
+
+impl FileJournal {
+    /// The journal in `dir`, which is made when the first record is.
+    pub fn new(dir: impl Into<PathBuf>, durability: Durability) -> Self {
+        Self { dir: dir.into(), durability, owned: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// Where the records are.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn path(&self, id: TxId) -> PathBuf {
+        self.dir.join(format!("{id}{SUFFIX}"))
+    }
+
+    /// Keeps others from making or adopting records until dropped.
+    fn lock_dir(&self) -> Result<std::fs::File> {
+        let path = self.dir.join(".lock");
+        let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file = rustix::fs::openat(CWD, &path, flags, Mode::RUSR | Mode::WUSR)
+            .map_err(|e| Error::os(format!("cannot open the journal's lock {}", path.display()), e))?;
+        match flock(&file, Kind::Exclusive, Contention::Wait)? {
+            Outcome::Taken | Outcome::Held => Ok(file.into()),
+        }
+    }
+
+    fn create(&self, id: TxId) -> Result<std::fs::File> {
+        make_dir(&self.dir)?;
+        let _making = self.lock_dir()?;
+        let path = self.path(id);
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::APPEND | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(CWD, &path, flags, Mode::RUSR | Mode::WUSR)
+            .map_err(|e| Error::os(format!("cannot make the journal record {}", path.display()), e))?;
+        match flock(&file, Kind::Exclusive, Contention::Fail)? {
+            Outcome::Taken => Ok(file.into()),
+            Outcome::Held => {
+                Err(Error::new(ErrorKind::Corrupt, format!("somebody locked {}", path.display())))
+            }
+        }
+    }
+
+    /// Adopts the record at `path`; `None` if it is somebody's, or gone.
+    fn adopt(&self, path: &Path) -> Result<Option<Record>> {
+        let failed = |e| Error::os(format!("cannot read the journal record {}", path.display()), e);
+        let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file = match rustix::fs::openat(CWD, path, flags, Mode::empty()) {
+            Ok(file) => file,
+            Err(rustix::io::Errno::NOENT) => return Ok(None),
+            Err(e) => return Err(failed(e)),
+        };
+        if flock(&file, Kind::Exclusive, Contention::Fail)? == Outcome::Held {
+            return Ok(None);
+        }
+        // Whoever held it may have settled and erased it since it was opened.
+        if rustix::fs::fstat(&file).map_err(failed)?.st_nlink == 0 {
+            return Ok(None);
+        }
+        let mut file = std::fs::File::from(file);
+        let mut text = Vec::new();
+        file.read_to_end(&mut text).map_err(|e| {
+            Error::new(ErrorKind::Os, format!("cannot read the journal record {}", path.display())).because(e)
+        })?;
+        let Some(record) = fold(&text) else {
+            // Its process died before the first save returned, so before the first effect.
+            let _ = rustix::fs::unlink(path);
+            return Ok(None);
+        };
+        // A line cut short must not run into the next one.
+        if text.last().is_some_and(|&b| b != b'\n') {
+            file.write_all(b"\n").map_err(|e| {
+                Error::new(ErrorKind::Os, format!("cannot mend the record {}", path.display())).because(e)
+            })?;
+        }
+        let plan = size(&record.plan);
+        self.owned().insert(record.id, Owned { file, plan });
+        Ok(Some(record))
+    }
+
+    fn owned(&self) -> std::sync::MutexGuard<'_, BTreeMap<TxId, Owned>> {
+        // Each change of the map is complete in itself, so a panic elsewhere cannot have left it torn.
+        self.owned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const SUFFIX: &str = ".record";
+
+impl Journal for FileJournal {
+    fn save(&self, record: &Record) -> Result<()> {
+        let mut owned = self.owned();
+        let fresh = !owned.contains_key(&record.id);
+        if fresh {
+            owned.insert(record.id, Owned { file: self.create(record.id)?, plan: (0, 0, 0) });
+        }
+        let entry = owned.get_mut(&record.id).expect("it was inserted above");
+        let plan = size(&record.plan);
+        let mut text = Vec::new();
+        if fresh || entry.plan != plan {
+            let line =
+                Line::Plan { id: record.id, operation: record.operation.clone(), plan: record.plan.clone() };
+            add(&mut text, &line)?;
+        }
+        add(&mut text, &Line::State { begun: record.begun, committed: record.committed })?;
+        let failed = |e: std::io::Error| {
+            let errno = rustix::io::Errno::from_io_error(&e).unwrap_or(rustix::io::Errno::IO);
+            Error::os(format!("cannot write the journal record {}", self.path(record.id).display()), errno)
+        };
+        entry.file.write_all(&text).map_err(failed)?;
+        entry.plan = plan;
+        if self.durability == Durability::Power {
+            entry.file.sync_data().map_err(failed)?;
+            if fresh {
+                sync_dir(&self.dir)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn erase(&self, id: TxId) -> Result<()> {
+        let path = self.path(id);
+        match rustix::fs::unlinkat(CWD, &path, AtFlags::empty()) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+            Err(e) => {
+                return Err(Error::os(format!("cannot erase the journal record {}", path.display()), e));
+            }
+        }
+        self.owned().remove(&id);
+        Ok(())
+    }
+
+    fn orphans(&self) -> Result<Vec<Record>> {
+        let entries = match std::fs::read_dir(&self.dir) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => {
+                let text = format!("cannot read the journal {}", self.dir.display());
+                return Err(Error::new(ErrorKind::Os, text).because(e));
+            }
+        };
+        let mut names: Vec<OsString> = entries
+            .filter_map(|e| Some(e.ok()?.file_name()))
+            .filter(|n| n.as_bytes().ends_with(SUFFIX.as_bytes()))
+            .collect();
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        names.sort();
+        let _adopting = self.lock_dir()?;
+        let mut orphans = Vec::new();
+        for name in names {
+            orphans.extend(self.adopt(&self.dir.join(name))?);
+        }
+        Ok(orphans)
+    }
+
+    fn next_id(&self) -> Result<TxId> {
+        let mut bytes = [0; 8];
+        rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+            .map_err(|e| Error::os("cannot get a random transaction id", e))?;
+        Ok(TxId(u64::from_ne_bytes(bytes)))
+    }
+}
+
+/// How much a plan holds. Plans only grow.
+fn size(plan: &Plan) -> (usize, usize, usize) {
+    (plan.steps.len(), plan.patches.len(), plan.doomed.len())
+}
+
+/// The record that the lines of `text` add up to; `None` if not even a plan and a state were saved.
+fn fold(text: &[u8]) -> Option<Record> {
+    let mut record: Option<Record> = None;
+    let mut seen_state = false;
+    for line in text.split_inclusive(|&b| b == b'\n').filter_map(|l| l.strip_suffix(b"\n")) {
+        match (serde_json::from_slice(line), &mut record) {
+            (Ok(Line::Plan { id, operation, plan }), None) => {
+                record = Some(Record { id, operation, plan, begun: 0, committed: false });
+            }
+            (Ok(Line::Plan { plan, .. }), Some(record)) => record.plan = plan,
+            (Ok(Line::State { begun, committed }), Some(record)) => {
+                (record.begun, record.committed) = (begun, committed);
+                seen_state = true;
+            }
+            // A line cut short and mended, or a state without a plan: never saved.
+            _ => {}
+        }
+    }
+    record.filter(|_| seen_state)
+}
+
+fn add(text: &mut Vec<u8>, line: &Line) -> Result<()> {
+    serde_json::to_writer(&mut *text, line)
+        .map_err(|e| Error::new(ErrorKind::Os, "cannot spell a journal record").because(e))?;
+    text.push(b'\n');
+    Ok(())
+}
+
+/// Makes `dir` and what is missing above it; only its owner may look into it.
+fn make_dir(dir: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|e| {
+        let errno = rustix::io::Errno::from_io_error(&e).unwrap_or(rustix::io::Errno::IO);
+        Error::os(format!("cannot make the journal directory {}", dir.display()), errno)
+    })
+}
+
+/// Puts the names in `dir` on disk.
+pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
+    let failed = |e| Error::os(format!("cannot sync {}", dir.display()), e);
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let fd = rustix::fs::openat(CWD, dir, flags, Mode::empty()).map_err(failed)?;
+    rustix::fs::fsync(fd).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(id: u64) -> Record {
+        Record { id: TxId(id), operation: "test".into(), plan: Plan::default(), begun: 0, committed: false }
+    }
+
+    #[test]
+    fn a_record_is_its_owners_until_it_dies() {
+        let dir = tempfile::tempdir().unwrap();
+        let ours = FileJournal::new(dir.path().join("j"), Durability::Power);
+        let theirs = FileJournal::new(dir.path().join("j"), Durability::Crash);
+        ours.save(&record(1)).unwrap();
+        ours.save(&Record { begun: 3, ..record(1) }).unwrap();
+        assert_eq!(theirs.orphans().unwrap(), [], "its owner lives");
+        drop(ours);
+        let found = theirs.orphans().unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].begun, 3);
+        theirs.erase(TxId(1)).unwrap();
+        assert_eq!(theirs.orphans().unwrap(), []);
+    }
+
+    #[test]
+    fn a_line_cut_short_was_never_saved() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = FileJournal::new(dir.path(), Durability::Crash);
+        journal.save(&record(7)).unwrap();
+        let path = journal.path(TxId(7));
+        let whole = std::fs::read(&path).unwrap();
+        journal.save(&Record { begun: 1, committed: true, ..record(7) }).unwrap();
+        let longer = std::fs::read(&path).unwrap();
+        drop(journal);
+        for length in 0..=longer.len() {
+            let folded = fold(&longer[..length]);
+            match length {
+                n if n < whole.len() => assert_eq!(folded, None),
+                n if n < longer.len() => assert_eq!(folded, Some(record(7))),
+                _ => assert!(folded.is_some_and(|r| r.committed)),
+            }
+        }
+        // Saving after adopting a torn record keeps what was saved before.
+        std::fs::write(&path, &longer[..longer.len() - 4]).unwrap();
+        let journal = FileJournal::new(dir.path(), Durability::Crash);
+        let mut adopted = journal.orphans().unwrap().remove(0);
+        adopted.begun = 9;
+        journal.save(&adopted).unwrap();
+        drop(journal);
+        let journal = FileJournal::new(dir.path(), Durability::Crash);
+        assert_eq!(journal.orphans().unwrap()[0].begun, 9);
+    }
+}

@@ -1,0 +1,260 @@
+//! A whole operation, decided before its first effect: what `--dry-run` prints and what the journal keeps.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use hull_mount::Access;
+use serde::{Deserialize, Serialize};
+
+use crate::choose::Method;
+use crate::driver::Driver;
+use crate::encode;
+use crate::error::Result;
+use crate::name::{DriverName, Layout, Locator, Mark, Resource, TxId};
+use crate::placement::Placement;
+use crate::volume::VolumeSpec;
+
+/// The pseudo driver of homes: the directories of volumes' owners, which the store itself renames and reclaims.
+pub const HOME: DriverName = DriverName::new("home");
+
+/// One effect on the world and, by its kind, how to undo it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Step {
+    /// Makes an owner's directory, exclusively. It holds the marker file `partial` until the commit, as LXC's
+    /// half-made containers do. Undone by removing it with all it holds.
+    MakeHome {
+        /// The directory.
+        #[serde(with = "encode::os")]
+        home: PathBuf,
+        /// Its mode.
+        mode: u32,
+        /// Its owner and group; the caller's otherwise.
+        owner: Option<(u32, u32)>,
+    },
+    /// Makes an empty volume under a name only this transaction can have chosen. Undone by reclaiming it.
+    Create {
+        /// The volume.
+        at: Layout,
+        /// What it shall be like.
+        spec: VolumeSpec,
+    },
+    /// Makes a clone, likewise.
+    Clone {
+        /// The source.
+        from: Locator,
+        /// The clone.
+        at: Layout,
+        /// Whether it may be written to.
+        writable: bool,
+    },
+    /// Copies a file tree into a volume that an earlier step made. Undone with that step.
+    Fill {
+        /// The source.
+        from: Locator,
+        /// The volume to fill.
+        at: Locator,
+    },
+    /// Renames one thing. Undone by renaming it back.
+    Move {
+        /// Its name before.
+        from: Resource,
+        /// Its name afterwards.
+        to: Resource,
+    },
+    /// Replaces a small file as a whole; `None` is no file. Undone by putting the old content back. A file that
+    /// was there keeps its mode and owner.
+    Write {
+        /// The file.
+        #[serde(with = "encode::os")]
+        file: PathBuf,
+        /// What it held.
+        old: Option<Vec<u8>>,
+        /// What it shall hold.
+        new: Option<Vec<u8>>,
+        /// The mode of a file that was not there.
+        mode: u32,
+    },
+}
+
+/// What is deleted once the plan has committed. Every name carries the transaction's id by then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Doomed {
+    /// A volume.
+    Volume(Layout),
+    /// An owner's directory and what is left in it.
+    Home(Resource),
+}
+
+/// A small file inside a volume that is overwritten once the plan has committed, if the volume has it: again by
+/// recovery, should the process die before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Patch {
+    /// The volume, as it is called by then.
+    pub at: Locator,
+    /// The directory of the volume's root that the file is in.
+    pub dir: String,
+    /// The file's name.
+    pub name: String,
+    /// What it shall hold.
+    pub content: String,
+}
+
+/// A whole operation, decided before its first effect.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// What happens, in order.
+    pub steps: Vec<Step>,
+    /// What is overwritten afterwards.
+    pub patches: Vec<Patch>,
+    /// What is deleted afterwards.
+    pub doomed: Vec<Doomed>,
+}
+
+/// Where a new volume's content comes from.
+#[derive(Clone, Copy, Debug)]
+pub enum Content<'a> {
+    /// It is empty.
+    Empty(&'a VolumeSpec),
+    /// It is made of `from` by `method`.
+    Of {
+        /// The source.
+        from: &'a Locator,
+        /// How.
+        method: Method,
+        /// Whether it may be written to.
+        access: Access,
+    },
+}
+
+impl Plan {
+    /// Makes a volume at `to`: under a staged name first, then moved into place. Returns where it will be.
+    pub fn make(
+        &mut self,
+        driver: &dyn Driver,
+        to: &Placement,
+        content: Content<'_>,
+        tx: TxId,
+    ) -> Result<Locator> {
+        let staged = to.staged(tx);
+        let layout = match content {
+            Content::Empty(spec) => {
+                let at = driver.new_layout(&staged, None)?;
+                self.steps.push(Step::Create { at: at.clone(), spec: spec.clone() });
+                at
+            }
+            Content::Of { from, method: Method::Clone(_), access } => {
+                let at = driver.new_layout(&staged, Some(from))?;
+                let writable = access == Access::ReadWrite;
+                self.steps.push(Step::Clone { from: from.clone(), at: at.clone(), writable });
+                at
+            }
+            Content::Of { from, method: Method::TreeCopy, .. } => {
+                let at = driver.new_layout(&staged, None)?;
+                self.steps.push(Step::Create { at: at.clone(), spec: VolumeSpec::default() });
+                self.steps.push(Step::Fill { from: from.clone(), at: at.at.clone() });
+                at
+            }
+        };
+        Ok(self.move_volume(driver, &layout, to)?.at)
+    }
+
+    /// Moves the existing volume `layout` to `to`, part by part.
+    pub fn move_volume(&mut self, driver: &dyn Driver, layout: &Layout, to: &Placement) -> Result<Layout> {
+        let moved = driver.moved(layout, to)?;
+        let pairs = layout.parts.iter().cloned().zip(moved.parts.iter().cloned());
+        self.steps.extend(pairs.filter(|(from, to)| from != to).map(|(from, to)| Step::Move { from, to }));
+        Ok(moved)
+    }
+
+    /// Moves the existing volume `at` aside, to be deleted after the commit.
+    pub fn doom_volume(&mut self, driver: &dyn Driver, at: &Locator, tx: TxId) -> Result<()> {
+        let aside = driver.placement(at)?.doomed(tx);
+        let doomed = self.move_volume(driver, &driver.layout(at)?, &aside)?;
+        self.doomed.push(Doomed::Volume(doomed));
+        Ok(())
+    }
+
+    /// Makes the owner's directory `home`.
+    pub fn make_home(&mut self, home: &Path, mode: u32, owner: Option<(u32, u32)>) {
+        self.steps.push(Step::MakeHome { home: home.to_path_buf(), mode, owner });
+    }
+
+    /// Renames the owner's directory `from`, with all that lies in it, to `to`.
+    pub fn move_home(&mut self, from: &Path, to: &Path) {
+        self.steps.push(Step::Move { from: Resource::new(HOME, from), to: Resource::new(HOME, to) });
+    }
+
+    /// Moves the owner's directory `home` aside, to be deleted after the commit, and `volumes` that lie in it
+    /// with it. Volumes elsewhere are for [`Plan::doom_volume`].
+    pub fn doom_home<'a>(
+        &mut self,
+        home: &Path,
+        volumes: impl IntoIterator<Item = (&'a dyn Driver, Layout)>,
+        tx: TxId,
+    ) -> Result<()> {
+        let aside = Mark::Old.sibling(home, tx);
+        self.move_home(home, &aside);
+        for (driver, layout) in volumes {
+            let at = driver.rebased(&layout.at, home, &aside)?;
+            let parts = layout.parts.into_iter().map(|p| rebase(p, home, &aside)).collect();
+            self.doomed.push(Doomed::Volume(Layout { at, parts }));
+        }
+        self.doomed.push(Doomed::Home(Resource::new(HOME, aside)));
+        Ok(())
+    }
+
+    /// Replaces the content `old` of `file` by `new`; `None` is no file.
+    pub fn write(&mut self, file: &Path, old: Option<Vec<u8>>, new: Option<Vec<u8>>) {
+        if old != new {
+            self.steps.push(Step::Write { file: file.to_path_buf(), old, new, mode: 0o640 });
+        }
+    }
+
+    /// Makes the file `file` with a content and mode.
+    pub fn add_file(&mut self, file: &Path, content: Vec<u8>, mode: u32) {
+        self.steps.push(Step::Write { file: file.to_path_buf(), old: None, new: Some(content), mode });
+    }
+}
+
+/// Whether every part of `layout` lies in the directory `home`, and so goes where it goes.
+pub fn lies_in(layout: &Layout, home: &Path) -> bool {
+    layout.parts.iter().all(|p| p.path().starts_with(home))
+}
+
+fn rebase(part: Resource, from: &Path, to: &Path) -> Resource {
+    match part.path().strip_prefix(from) {
+        Ok(below) => Resource { name: to.join(below).into_os_string(), ..part },
+        Err(_) => part,
+    }
+}
+
+/// One line a step, then one a deletion.
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.steps.iter().try_for_each(|step| writeln!(f, "{step}"))?;
+        self.patches.iter().try_for_each(|p| writeln!(f, "then write {}/{} in {}", p.dir, p.name, p.at))?;
+        self.doomed.iter().try_for_each(|doomed| match doomed {
+            Doomed::Volume(layout) => writeln!(f, "then delete {}", layout.at),
+            Doomed::Home(home) => writeln!(f, "then delete {home}"),
+        })
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MakeHome { home, .. } => write!(f, "make directory {}", home.display()),
+            Self::Create { at, .. } => write!(f, "make volume {}", at.at),
+            Self::Clone { from, at, writable } => {
+                let what = if *writable { "clone" } else { "snapshot" };
+                write!(f, "make {what} {} of {from}", at.at)
+            }
+            Self::Fill { from, at } => write!(f, "copy all files of {from} to {at}"),
+            Self::Move { from, to } => write!(f, "rename {from} to {to}"),
+            Self::Write { file, new: None, .. } => write!(f, "remove {}", file.display()),
+            Self::Write { file, new: Some(new), .. } => {
+                write!(f, "write {} ({} bytes)", file.display(), new.len())
+            }
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! What users hold: drivers made crash-safe.
+
+use std::fmt;
+use std::sync::Arc;
+
+use hull_mount::Access;
+
+use crate::capability::Tie;
+use crate::choose::{CloneMode, Method, choose};
+use crate::driver::{Driver, Source};
+use crate::error::{Error, ErrorKind, Result};
+use crate::host::Host;
+use crate::journal::{Journal, Record};
+use crate::lock::{Kind, VolumeLocks};
+use crate::name::{DriverName, Locator, TxId};
+use crate::placement::Placement;
+use crate::plan::{Content, Plan};
+use crate::volume::{Activation, Usage, VolumeInfo, VolumeSpec};
+
+/// Drivers made crash-safe: every operation happens wholly or not at all, whenever the process dies.
+///
+/// Operations on single volumes lock what they touch and carry out a plan; each has a `plan_…` twin that
+/// decides without doing (`--dry-run`). Owners of volumes (the container core) compose several plans into one
+/// [`Store::transact`].
+pub struct Store {
+    drivers: Vec<Arc<dyn Driver>>,
+    journal: Box<dyn Journal>,
+    host: Box<dyn Host>,
+    locks: VolumeLocks,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("drivers", &self.drivers).finish_non_exhaustive()
+    }
+}
+
+/// What [`Store::recover`] did.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    /// Operations that were finished or undone, by name.
+    pub settled: Vec<String>,
+    /// What could not be settled; its record stays.
+    pub failed: Vec<Error>,
+}
+
+/// A new volume, decided.
+#[derive(Debug)]
+pub struct NewVolume {
+    /// Where it will be.
+    pub at: Locator,
+    /// How it gets its content; `None` for an empty one.
+    pub method: Option<Method>,
+    /// What will happen.
+    pub plan: Plan,
+}
+
+impl Store {
+    /// A store of `drivers`, in order of preference.
+    pub fn new(
+        drivers: Vec<Arc<dyn Driver>>,
+        journal: Box<dyn Journal>,
+        host: Box<dyn Host>,
+        locks: VolumeLocks,
+    ) -> Self {
+        Self { drivers, journal, host, locks }
+    }
+
+    /// The driver called `name`.
+    pub fn driver(&self, name: DriverName) -> Result<&dyn Driver> {
+        self.drivers.iter().map(|d| &**d).find(|d| d.name() == name).ok_or_else(|| {
+            Error::new(ErrorKind::Unsupported, format!("this build has no driver for the store {name}"))
+        })
+    }
+
+    /// Chooses a driver and a method for a volume at `to` made of `from`.
+    ///
+    /// Without `into`, the source's own driver is asked first, then the others in order: the first that can
+    /// clone, or that can keep a copy on any file system.
+    pub fn method(
+        &self,
+        from: &Locator,
+        into: Option<DriverName>,
+        to: &Placement,
+        mode: CloneMode,
+        access: Access,
+    ) -> Result<(&dyn Driver, Method)> {
+        let source = Source { driver: self.driver(from.driver())?, at: from };
+        if let Some(name) = into {
+            let driver = self.driver(name)?;
+            return choose(source, driver, to, mode, access).map(|method| (driver, method));
+        }
+        let own = self.driver(from.driver())?;
+        let refused = match choose(source, own, to, mode, access) {
+            Ok(method) => return Ok((own, method)),
+            Err(e) => e,
+        };
+        for driver in self.drivers.iter().map(|d| &**d).filter(|d| d.name() != from.driver()) {
+            match choose(source, driver, to, mode, access) {
+                Ok(method @ Method::Clone(_)) => return Ok((driver, method)),
+                Ok(Method::TreeCopy) if driver.capabilities().anywhere => {
+                    return Ok((driver, Method::TreeCopy));
+                }
+                Ok(Method::TreeCopy) | Err(_) => {}
+            }
+        }
+        Err(refused)
+    }
+
+    // ── Operations on single volumes ──
+
+    /// Makes an empty volume at `to`.
+    pub fn create(&self, driver: DriverName, to: &Placement, spec: &VolumeSpec) -> Result<Locator> {
+        let at = self.plan_create(driver, to, spec, TxId(0))?.at;
+        let _locks = self.locks.hold([(&at, Kind::Exclusive)])?;
+        self.transact("create", |tx| {
+            let new = self.plan_create(driver, to, spec, tx.id())?;
+            tx.perform(new.plan)?;
+            Ok(new.at)
+        })
+    }
+
+    /// Decides [`Store::create`].
+    pub fn plan_create(
+        &self,
+        driver: DriverName,
+        to: &Placement,
+        spec: &VolumeSpec,
+        tx: TxId,
+    ) -> Result<NewVolume> {
+        let mut plan = Plan::default();
+        let at = plan.make(self.driver(driver)?, to, Content::Empty(spec), tx)?;
+        Ok(NewVolume { at, method: None, plan })
+    }
+
+    /// Makes a volume at `to` with the content of `from`: a clone or copy, or (read-only) a snapshot.
+    pub fn clone_volume(
+        &self,
+        from: &Locator,
+        into: Option<DriverName>,
+        to: &Placement,
+        mode: CloneMode,
+        access: Access,
+    ) -> Result<NewVolume> {
+        let at = self.plan_clone(from, into, to, mode, access, TxId(0))?.at;
+        let _locks = self.locks.hold([(from, Kind::Shared), (&at, Kind::Exclusive)])?;
+        self.transact("clone", |tx| {
+            let mut new = self.plan_clone(from, into, to, mode, access, tx.id())?;
+            tx.perform(std::mem::take(&mut new.plan))?;
+            Ok(new)
+        })
+    }
+
+    /// Decides [`Store::clone_volume`].
+    pub fn plan_clone(
+        &self,
+        from: &Locator,
+        into: Option<DriverName>,
+        to: &Placement,
+        mode: CloneMode,
+        access: Access,
+        tx: TxId,
+    ) -> Result<NewVolume> {
+        // A source that is not there must not become a half-made clone.
+        self.driver(from.driver())?.layout(from)?;
+        let (driver, method) = self.method(from, into, to, mode, access)?;
+        let mut plan = Plan::default();
+        let at = plan.make(driver, to, Content::Of { from, method, access }, tx)?;
+        Ok(NewVolume { at, method: Some(method), plan })
+    }
+
+    /// Puts a writable clone of `snapshot` where `current` is; `current` goes only once the clone is in place.
+    pub fn restore(&self, snapshot: &Locator, current: &Locator) -> Result<NewVolume> {
+        let _locks = self.locks.hold([(snapshot, Kind::Shared), (current, Kind::Exclusive)])?;
+        self.transact("restore", |tx| {
+            let mut new = self.plan_restore(snapshot, current, tx.id())?;
+            tx.perform(std::mem::take(&mut new.plan))?;
+            Ok(new)
+        })
+    }
+
+    /// Decides [`Store::restore`].
+    pub fn plan_restore(&self, snapshot: &Locator, current: &Locator, tx: TxId) -> Result<NewVolume> {
+        self.driver(snapshot.driver())?.layout(snapshot)?;
+        let owner = self.driver(current.driver())?;
+        let place = owner.placement(current)?;
+        let mode = CloneMode::SnapshotElseCopy;
+        let (mut driver, mut method) =
+            self.method(snapshot, Some(current.driver()), &place, mode, Access::ReadWrite)?;
+        let tied = matches!(method, Method::Clone(offer) if offer.tie == Tie::Unguarded);
+        if tied && self.driver(snapshot.driver())?.capabilities().standalone {
+            // What is restored must not hang on the snapshot it came from, which may be deleted next.
+            (driver, method) = self.method(snapshot, None, &place, mode, Access::ReadWrite)?;
+        }
+        let content = Content::Of { from: snapshot, method, access: Access::ReadWrite };
+        let mut plan = Plan::default();
+        // The moves of the clone come after the one that frees its name.
+        let mut made = Plan::default();
+        let at = made.make(driver, &place, content, tx)?;
+        let first_move = made
+            .steps
+            .iter()
+            .position(|s| matches!(s, crate::plan::Step::Move { .. }))
+            .unwrap_or(made.steps.len());
+        let moves = made.steps.split_off(first_move);
+        plan.steps.append(&mut made.steps);
+        plan.doom_volume(owner, current, tx)?;
+        plan.steps.extend(moves);
+        Ok(NewVolume { at, method: Some(method), plan })
+    }
+
+    /// Moves the volume `at` to `to`, in its store.
+    pub fn rename(&self, at: &Locator, to: &Placement) -> Result<Locator> {
+        let target = self.plan_rename(at, to)?.at;
+        let _locks = self.locks.hold([(at, Kind::Exclusive), (&target, Kind::Exclusive)])?;
+        self.transact("rename", |tx| {
+            let new = self.plan_rename(at, to)?;
+            tx.perform(new.plan)?;
+            Ok(new.at)
+        })
+    }
+
+    /// Decides [`Store::rename`].
+    pub fn plan_rename(&self, at: &Locator, to: &Placement) -> Result<NewVolume> {
+        let driver = self.driver(at.driver())?;
+        let mut plan = Plan::default();
+        let at = plan.move_volume(driver, &driver.layout(at)?, to)?.at;
+        Ok(NewVolume { at, method: None, plan })
+    }
+
+    /// Deletes the volume `at`.
+    pub fn destroy(&self, at: &Locator) -> Result<()> {
+        let _locks = self.locks.hold([(at, Kind::Exclusive)])?;
+        self.transact("destroy", |tx| tx.perform(self.plan_destroy(at, tx.id())?))
+    }
+
+    /// Decides [`Store::destroy`].
+    pub fn plan_destroy(&self, at: &Locator, tx: TxId) -> Result<Plan> {
+        let mut plan = Plan::default();
+        plan.doom_volume(self.driver(at.driver())?, at, tx)?;
+        Ok(plan)
+    }
+
+    // ── Looking ──
+
+    /// What is known of a volume.
+    pub fn inspect(&self, at: &Locator) -> Result<VolumeInfo> {
+        self.driver(at.driver())?.inspect(at).map_err(|e| e.during("inspect"))
+    }
+
+    /// What a volume occupies.
+    pub fn usage(&self, at: &Locator) -> Result<Usage> {
+        self.driver(at.driver())?.usage(at).map_err(|e| e.during("usage"))
+    }
+
+    /// Readies a volume for mounting.
+    pub fn activate(&self, at: &Locator, access: Access) -> Result<Activation> {
+        self.driver(at.driver())?.activate(at, access).map_err(|e| e.during("activate"))
+    }
+
+    /// Finishes or undoes what dead processes left. Safe to repeat, and to die in.
+    ///
+    /// One record that cannot be settled does not keep the others from it.
+    pub fn recover(&self) -> Result<Recovered> {
+        let mut recovered = Recovered::default();
+        for record in self.journal.orphans()? {
+            let Record { operation, id, .. } = record.clone();
+            match self.settle(record) {
+                Ok(()) => recovered.settled.push(operation),
+                Err(e) => recovered.failed.push(e.during("recover").with("of", format!("{operation} {id}"))),
+            }
+        }
+        Ok(recovered)
+    }
+
+    pub(crate) fn journal(&self) -> &dyn Journal {
+        &*self.journal
+    }
+
+    pub(crate) fn host(&self) -> &dyn Host {
+        &*self.host
+    }
+}

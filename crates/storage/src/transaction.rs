@@ -1,0 +1,178 @@
+//! Carrying a plan out, and settling what a dead process left: the crash protocol, in one place.
+//!
+//! ```text
+//! for each step: save "begun = i" durably, do step i
+//! save "committed" durably → finish homes, patch volumes, reclaim the doomed → erase the record
+//! undo, newest first; after each undone step save "begun = i-1"; recovery = rollback = `settle`
+//! ```
+
+use hull_mount::Access;
+
+use crate::driver::Source;
+use crate::error::{Error, ErrorKind, Result};
+use crate::journal::Record;
+use crate::name::{Layout, TxId};
+use crate::plan::{Doomed, HOME, Plan, Step};
+use crate::store::Store;
+
+/// An operation under way. It ends by [`Store::transact`], which commits it or undoes it.
+#[derive(Debug)]
+pub struct Transaction<'s> {
+    store: &'s Store,
+    record: Record,
+}
+
+impl Transaction<'_> {
+    /// The id that every name made by this transaction carries.
+    pub fn id(&self) -> TxId {
+        self.record.id
+    }
+
+    /// Adds `plan` to what was decided and carries it out. After a failure nothing more may be performed.
+    pub fn perform(&mut self, plan: Plan) -> Result<()> {
+        self.record.plan.steps.extend(plan.steps);
+        self.record.plan.patches.extend(plan.patches);
+        self.record.plan.doomed.extend(plan.doomed);
+        while self.record.begun < self.record.plan.steps.len() {
+            self.record.begun += 1;
+            self.store.journal().save(&self.record)?;
+            let step = &self.record.plan.steps[self.record.begun - 1];
+            self.store.perform(step, self.record.id)?;
+            self.store.host().persist(step)?;
+        }
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Runs `body` as one transaction: all that it performs stays, or nothing.
+    ///
+    /// When `body` fails, its steps are undone; what could not be undone is added to the error and stays in
+    /// the journal for [`Store::recover`]. What the transaction doomed is deleted after the commit; should
+    /// that fail, the operation has still succeeded, and `recover` goes on deleting.
+    pub fn transact<T>(
+        &self,
+        operation: &'static str,
+        body: impl FnOnce(&mut Transaction<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let id = self.journal().next_id()?;
+        let record =
+            Record { id, operation: operation.into(), plan: Plan::default(), begun: 0, committed: false };
+        let mut transaction = Transaction { store: self, record };
+        let done = body(&mut transaction);
+        let mut record = transaction.record;
+        if record.plan.steps.is_empty() {
+            return done.map_err(|e| e.during(operation));
+        }
+        record.committed = done.is_ok();
+        match done.and_then(|value| self.journal().save(&record).map(|()| value)) {
+            Ok(value) => {
+                // Housekeeping, which `recover` repeats if it fails here.
+                let _ = self.settle(record);
+                Ok(value)
+            }
+            // Whether the commit itself is durable is unknown, so only `recover` may decide.
+            Err(cause) if record.committed => Err(cause.during(operation)),
+            Err(cause) => Err(cause.during(operation).left_behind(self.settle(record).err())),
+        }
+    }
+
+    fn perform(&self, step: &Step, by: TxId) -> Result<()> {
+        match step {
+            Step::MakeHome { home, mode, owner } => self.host().make_home(home, *mode, *owner, by),
+            Step::Create { at, spec } => self.driver(at.at.driver())?.create(at, spec, by),
+            Step::Clone { from, at, writable } => {
+                let driver = self.driver(at.at.driver())?;
+                let cow = driver.copy_on_write().ok_or_else(|| {
+                    Error::new(ErrorKind::Unsupported, format!("the store {} makes no clones", driver.name()))
+                })?;
+                let access = if *writable { Access::ReadWrite } else { Access::ReadOnly };
+                cow.clone_volume(Source { driver: self.driver(from.driver())?, at: from }, at, access, by)
+            }
+            Step::Fill { from, at } => {
+                let source = self.driver(from.driver())?.activate(from, Access::ReadOnly)?;
+                let target = self.driver(at.driver())?.activate(at, Access::ReadWrite)?;
+                self.host().fill(&source, &target)
+            }
+            Step::Move { from, to } if from.driver == HOME => self.host().rename_home(from, to).map(drop),
+            Step::Move { from, to } => self.driver(from.driver)?.rename(from, to).map(drop),
+            Step::Write { file, new, mode, .. } => self.host().write(file, new.as_deref(), *mode, by),
+        }
+    }
+
+    fn undo(&self, step: &Step, by: TxId) -> Result<()> {
+        match step {
+            Step::MakeHome { home, .. } => self.host().unmake_home(home, by),
+            Step::Create { at, .. } | Step::Clone { at, .. } => self.reclaim(at, by),
+            // The volume it filled goes with the step that made it.
+            Step::Fill { .. } => Ok(()),
+            Step::Move { from, to } => {
+                let undone = match from.driver == HOME {
+                    true => self.host().rename_home(to, from),
+                    false => self.driver(from.driver)?.rename(to, from),
+                };
+                match undone {
+                    // `from` is still there: the move never happened.
+                    Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
+                    other => other.map(drop),
+                }
+            }
+            Step::Write { file, old, mode, .. } => self.host().write(file, old.as_deref(), *mode, by),
+        }
+    }
+
+    /// Rollback, roll-forward and crash recovery are this one function.
+    pub(crate) fn settle(&self, mut record: Record) -> Result<()> {
+        if record.committed {
+            for step in &record.plan.steps {
+                if let Step::MakeHome { home, .. } = step {
+                    self.host().finish_home(home, record.id)?;
+                }
+            }
+            for patch in &record.plan.patches {
+                let volume = self.driver(patch.at.driver())?.activate(&patch.at, Access::ReadWrite)?;
+                self.host().patch(&volume, &patch.dir, &patch.name, patch.content.as_bytes())?;
+            }
+            for doomed in &record.plan.doomed {
+                match doomed {
+                    Doomed::Volume(layout) => self.reclaim(layout, record.id)?,
+                    Doomed::Home(home) if home.carries(record.id) => {
+                        self.host().reclaim_home(home)?;
+                    }
+                    Doomed::Home(home) => return Err(not_ours(&home.to_string())),
+                }
+            }
+        } else {
+            // Each undone step leaves the record before the next is undone: names recur, so undoing one twice
+            // after others could move what is no longer ours.
+            while record.begun > 0 {
+                let step = &record.plan.steps[record.begun - 1];
+                self.undo(step, record.id)?;
+                record.begun -= 1;
+                self.journal().save(&record)?;
+            }
+        }
+        self.journal().erase(record.id)
+    }
+
+    /// The only place that deletes volumes, and only what this transaction can prove its own.
+    fn reclaim(&self, what: &Layout, by: TxId) -> Result<()> {
+        let driver = self.driver(what.at.driver())?;
+        for part in what.parts.iter().rev() {
+            if !driver.made_by(part, by)? {
+                return Err(not_ours(&part.to_string()));
+            }
+            driver.reclaim(part, by)?;
+        }
+        Ok(())
+    }
+}
+
+fn not_ours(what: &str) -> Error {
+    Error::new(
+        ErrorKind::Corrupt,
+        format!(
+            "refusing to delete {what}, which the transaction cannot prove its own: remove it by hand if it is garbage"
+        ),
+    )
+}
