@@ -16,7 +16,8 @@ pub fn of(root: &Path) -> Manifest {
     let mut all = Manifest::new();
     let mut todo = vec![PathBuf::new()];
     while let Some(below) = todo.pop() {
-        for entry in std::fs::read_dir(root.join(&below)).expect("a directory").map(|e| e.expect("an entry")) {
+        for entry in std::fs::read_dir(root.join(&below)).expect("a directory").map(|e| e.expect("an entry"))
+        {
             let name = below.join(entry.file_name());
             if name == Path::new(".hull") {
                 continue;

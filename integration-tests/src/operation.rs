@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hull_container::{
-    CloneMode, CloneRequest, Containers, Content, CreateRequest, DestroyRequest, RestoreRequest, SnapshotRequest,
+    CloneMode, CloneRequest, Containers, Content, CreateRequest, DestroyRequest, RestoreRequest,
+    SnapshotRequest,
 };
 use hull_storage::lock::{VolumeLocks, Wait};
 use hull_storage::{
@@ -70,9 +71,10 @@ pub fn run(all: &Containers, words: &[&str]) -> Result<()> {
             all.existing(name)?.restore(&request).map(drop)
         }
         ["rename", name, new] => all.existing(name)?.rename(new, false).map(drop),
-        ["destroy", name] => {
-            all.existing(name)?.destroy(&DestroyRequest { snapshots: true, ..DestroyRequest::default() }).map(drop)
-        }
+        ["destroy", name] => all
+            .existing(name)?
+            .destroy(&DestroyRequest { snapshots: true, ..DestroyRequest::default() })
+            .map(drop),
         ["recover"] => {
             let recovered = all.recover()?;
             recovered.failed.into_iter().next().map_or(Ok(()), Err)

@@ -64,7 +64,10 @@ fn crash(at: &Lxcpath, moment: usize, words: &[&str]) -> bool {
         .args(words)
         .status()
         .expect("the crasher runs");
-    assert!(status.success() || std::os::unix::process::ExitStatusExt::signal(&status) == Some(9), "{words:?}: {status}");
+    assert!(
+        status.success() || std::os::unix::process::ExitStatusExt::signal(&status) == Some(9),
+        "{words:?}: {status}"
+    );
     status.success()
 }
 
@@ -103,7 +106,8 @@ fn crash_everywhere(ground: &Ground, scenario: &Scenario, twice: bool) -> usize 
             ended = crash(&at, moment, scenario.operation);
             let recovered = !twice || crash(&at, moment_of_recovery, &["recover"]);
             run(&at, &["recover"]);
-            let what = format!("{:?} killed at {moment}, recovery at {moment_of_recovery}", scenario.operation);
+            let what =
+                format!("{:?} killed at {moment}, recovery at {moment_of_recovery}", scenario.operation);
             check(&at, &before, &after, &what);
             if ended {
                 assert_eq!(manifest::of(&at.lxcpath), after, "an operation that ended stays");
@@ -150,7 +154,12 @@ const ON_CLONES: &[(fn(&Lxcpath, &'static str), &[&str])] = &[
     (base, &["create", "new", "overlay"]),
 ];
 
-fn all(test: &str, kind: &str, store: &'static str, table: &[(fn(&Lxcpath, &'static str), &'static [&'static str])]) {
+fn all(
+    test: &str,
+    kind: &str,
+    store: &'static str,
+    table: &[(fn(&Lxcpath, &'static str), &'static [&'static str])],
+) {
     let ground = match Ground::new(kind) {
         Ok(ground) => ground,
         Err(why) => return hull_testskip::skip(test, why),

@@ -17,7 +17,8 @@ use std::process::ExitCode;
 const SEALED: &str = "--sealed";
 
 fn main() -> ExitCode {
-    let mut words: Vec<String> = std::env::args_os().skip(1).map(|w| w.to_string_lossy().into_owned()).collect();
+    let mut words: Vec<String> =
+        std::env::args_os().skip(1).map(|w| w.to_string_lossy().into_owned()).collect();
     if words.first().map(String::as_str) != Some(SEALED) {
         // Never from here on: a container's first process starts as a copy of this one.
         return fail(&seal());

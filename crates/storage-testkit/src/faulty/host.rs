@@ -42,8 +42,8 @@ impl Host for FaultyHost {
         self.faults.change("Host::reclaim_home", || self.inner.reclaim_home(what))
     }
 
-    fn write(&self, file: &Path, content: Option<&[u8]>, by: TxId) -> Result<()> {
-        self.faults.change("Host::write", || self.inner.write(file, content, by))
+    fn write(&self, file: &Path, content: Option<&[u8]>, mode: u32, by: TxId) -> Result<()> {
+        self.faults.change("Host::write", || self.inner.write(file, content, mode, by))
     }
 
     fn fill(&self, from: &Activation, to: &Activation) -> Result<()> {
