@@ -5,6 +5,7 @@ pub mod conformance;
 pub mod crash;
 pub mod ground;
 pub mod plain;
+pub mod scratch;
 pub mod sim;
 
 pub use ground::{Ground, GroundInstance, SkipReason};
