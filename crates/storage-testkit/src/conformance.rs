@@ -6,6 +6,7 @@ mod clone;
 mod create;
 mod destroy;
 mod isolation;
+mod kill;
 mod laws;
 mod mount;
 mod rename;
@@ -20,6 +21,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 pub use bench::Bench;
 pub use case::{Case, CaseResult, Need, Verdict};
+pub use kill::child;
 
 use crate::ground::{Ground, GroundInstance, SkipReason};
 
@@ -31,13 +33,17 @@ pub fn run(registration: &Registration, ground: Ground) -> ExitCode {
 
 /// Runs the suite on several grounds, one after the other.
 pub fn run_all(registration: &Registration, grounds: Vec<Ground>) -> ExitCode {
+    if let Some(done) = child(registration, &grounds) {
+        return done;
+    }
     let arguments = Arguments::from_args();
     let trials = grounds.into_iter().flat_map(|ground| cases(registration, ground)).collect();
     // Every trial holds its ground, so all grounds are cleaned up when `run` returns.
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// The cases that apply to the driver, to be run together with others of one's own.
+/// The cases that apply to the driver, to be run together with others of one's own. Such a `main` calls
+/// [`child`] first.
 pub fn cases(registration: &Registration, ground: Ground) -> Vec<Trial> {
     let driver = (registration.open)(&Settings::default());
     let ground = Arc::new(Lazy { ground, made: OnceLock::new() });
@@ -62,6 +68,7 @@ fn all() -> impl Iterator<Item = &'static Case> {
         restore::CASES,
         usage::CASES,
         mount::CASES,
+        kill::CASES,
     ]
     .into_iter()
     .flatten()

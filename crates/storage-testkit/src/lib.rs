@@ -3,6 +3,7 @@
 
 pub mod conformance;
 pub mod crash;
+pub mod faulty;
 pub mod ground;
 pub mod plain;
 pub mod scratch;

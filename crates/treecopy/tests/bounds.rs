@@ -22,9 +22,7 @@ fn sixty_four_open_files_are_enough() {
     build(&source, &Shape { deep: 3000, large: 2000, random: Some(random), ..Shape::privileged() }).unwrap();
     for threads in [1, 2, 16] {
         let copy = fs.directory("copy");
-        // The comparison keeps more levels open than 64 files allow, so the sizes must do.
-        let options = CopyOptions { threads, ..CopyOptions::default() };
-        copy_tree(source.as_fd(), copy.as_fd(), &options).unwrap();
+        copy_exactly(&source, &copy, &CopyOptions { threads, ..CopyOptions::default() });
         let (a, b) = (measure_tree(source.as_fd()).unwrap(), measure_tree(copy.as_fd()).unwrap());
         assert_eq!((a.entries, a.apparent_bytes), (b.entries, b.apparent_bytes));
         drop(copy);
@@ -68,7 +66,7 @@ fn nobody_copies_what_nobody_may() {
     // A directory of mode 0 can be removed by its owner.
     std::fs::create_dir(dir.path().join("copy/shut")).unwrap();
     std::fs::write(dir.path().join("copy/shut/file"), "x").unwrap();
-    let shut = std::os::unix::fs::PermissionsExt::from_mode(0);
+    let shut = std::os::unix::fs::PermissionsExt::from_mode(0o0);
     std::fs::set_permissions(dir.path().join("copy/shut"), shut).unwrap();
     for name in ["copy", "source"] {
         remove_tree(open(dir.path()).as_fd(), OsStr::new(name), &RemoveOptions::default()).unwrap();

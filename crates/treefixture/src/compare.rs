@@ -67,8 +67,8 @@ pub fn compare(first: impl AsFd, second: impl AsFd, options: &CompareOptions) ->
     Ok(comparison.differences)
 }
 
-/// How many levels stay open.
-const WINDOW: usize = 50;
+/// How many levels stay open: few, so that a test may set a low limit on open files.
+const WINDOW: usize = 8;
 
 struct Level {
     open: Option<[OwnedFd; 2]>,

@@ -91,6 +91,22 @@ impl Bench {
         })
     }
 
+    /// A bench like this in a directory below it.
+    pub(crate) fn below(&self, name: &str) -> std::io::Result<Self> {
+        let dir = self.dir.join(name);
+        fs::create_dir_all(dir.join("volumes"))?;
+        Ok(Self {
+            driver: Arc::clone(&self.driver),
+            companions: self.companions.clone(),
+            dir,
+            settings: self.settings.clone(),
+            ground: self.ground.clone(),
+            base: self.base.clone(),
+            // It goes with the bench above.
+            kept: true,
+        })
+    }
+
     /// The driver under test.
     pub fn driver(&self) -> &dyn Driver {
         &*self.driver
@@ -166,6 +182,18 @@ impl Bench {
     pub fn clone_of(&self, store: &Store, from: &Locator, name: impl AsRef<OsStr>) -> Result<Locator> {
         let (into, to) = (Some(self.driver.name()), self.place(name));
         Ok(store.clone_volume(from, into, &to, CloneMode::SnapshotElseCopy, Access::ReadWrite)?.at)
+    }
+
+    /// A copy of `from` exactly at `to`.
+    pub(crate) fn clone_to(
+        &self,
+        store: &Store,
+        from: &Locator,
+        to: &Placement,
+        mode: CloneMode,
+    ) -> Result<Locator> {
+        let into = Some(self.driver.name());
+        Ok(store.clone_volume(from, into, to, mode, Access::ReadWrite)?.at)
     }
 
     /// The cheapest copy of `from` that may only be read.

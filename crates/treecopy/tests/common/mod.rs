@@ -1,5 +1,6 @@
 //! What the tests share.
 #![allow(dead_code, reason = "each test program uses a part")]
+#![allow(clippy::unwrap_used, reason = "a test may end here")]
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
