@@ -74,7 +74,7 @@ impl Config {
                 Fault::new("the file is larger than 1 MiB", "shorten it; a container needs a few KiB"),
             ));
         }
-        let mut expansion = Expansion { includes, files: 0, text: 0, stack: vec![origin.to_path_buf()] };
+        let mut expansion = Expansion::new(includes, &origin);
         let mut lines = Vec::new();
         for (index, text) in split_lines(text).enumerate() {
             let at = |fault| Error::new(&origin, fault).at(index + 1);
@@ -164,15 +164,19 @@ pub(crate) fn evaluate(lines: &[OwnLine], origin: &Arc<Path>) -> Result<State> {
 }
 
 /// What the includes of one configuration have cost so far, and where they stand.
-struct Expansion<'a> {
+pub(crate) struct Expansion<'a> {
     includes: Option<&'a dyn IncludeReader>,
     files: usize,
     text: usize,
     stack: Vec<PathBuf>,
 }
 
-impl Expansion<'_> {
-    fn include(
+impl<'a> Expansion<'a> {
+    pub(crate) fn new(includes: Option<&'a dyn IncludeReader>, origin: &Path) -> Self {
+        Self { includes, files: 0, text: 0, stack: vec![origin.to_path_buf()] }
+    }
+
+    pub(crate) fn include(
         &mut self,
         value: &str,
         file: &Arc<Path>,

@@ -38,6 +38,11 @@ const RENAMED: &[(&str, &str)] = &[
 /// Keys whose effect LXC itself dropped.
 const DROPPED: &[&str] = &["lxc.kmsg", "lxc.pivotdir"];
 
+/// Whether a key once had an effect that LXC dropped.
+pub(crate) fn is_dropped(key: &str) -> bool {
+    DROPPED.contains(&key)
+}
+
 /// Translates a legacy assignment; `None` when the key is not a legacy one.
 ///
 /// `lxc.network.type` begins a network and what follows belongs to it, hence `state`.
@@ -46,11 +51,12 @@ pub(crate) fn modernise(key: &str, value: &str, state: &State) -> Option<Modern>
     if let Some((_, new)) = RENAMED.iter().find(|(old, _)| *old == key) {
         return keep(new);
     }
-    if DROPPED.contains(&key) {
+    if is_dropped(key) {
         return Some(Modern::Dropped);
     }
     match key {
         "lxc.rootfs" => rootfs(value, state),
+        "lxc.rootfs.path" if pending_backend(state).is_some() => rootfs(value, state),
         "lxc.rootfs.backend" => backend(value, state),
         "lxc.network" => keep("lxc.net"),
         _ => {
@@ -64,13 +70,7 @@ pub(crate) fn modernise(key: &str, value: &str, state: &State) -> Option<Modern>
 
 /// The old pair path and backend becomes one `backend:path`, whichever line comes first.
 fn rootfs(value: &str, state: &State) -> Option<Modern> {
-    let backend = state
-        .settings
-        .iter()
-        .rev()
-        .find(|setting| setting.legacy.as_deref() == Some("lxc.rootfs.backend"))
-        .and_then(|setting| setting.value.strip_suffix(':'));
-    let value = match backend {
+    let value = match pending_backend(state) {
         Some(backend) if !value.is_empty() && has_no_type(value) => format!("{backend}:{value}"),
         _ => value.to_owned(),
     };
@@ -78,14 +78,24 @@ fn rootfs(value: &str, state: &State) -> Option<Modern> {
 }
 
 fn backend(value: &str, state: &State) -> Option<Modern> {
-    let path = state.values("lxc.rootfs.path").next().map(|path| path.strip_prefix(':').unwrap_or(path));
-    let value = match path {
-        _ if value.is_empty() => return Some(Modern::Dropped),
+    if value.is_empty() {
+        return Some(Modern::Dropped);
+    }
+    let value = match state.values("lxc.rootfs.path").next() {
         Some(path) if !has_no_type(path) => path.to_owned(),
-        // Until the path comes, the type stands alone; an empty path is no path.
+        // Until the path comes, the type stands alone.
         path => format!("{value}:{}", path.unwrap_or_default()),
     };
     Some(Modern::Key("lxc.rootfs.path".to_owned(), value))
+}
+
+/// The backend that was named before its path.
+fn pending_backend(state: &State) -> Option<&str> {
+    state
+        .values("lxc.rootfs.path")
+        .next()
+        .and_then(|path| path.strip_suffix(':'))
+        .filter(|kind| !kind.contains('/'))
 }
 
 fn has_no_type(path: &str) -> bool {

@@ -4,11 +4,15 @@
 //! values mean. Nothing here reads the environment, and nothing writes files.
 
 mod config;
+mod edit;
 mod error;
 mod get;
+mod hwaddr;
 mod include;
 pub mod keys;
 mod legacy;
+pub mod lxc_conf;
+mod relocate;
 mod rootfs;
 mod state;
 mod syntax;
@@ -17,7 +21,9 @@ pub mod value;
 
 pub use config::Config;
 pub use error::{Error, Fault, Result};
+pub use hwaddr::HardwareAddresses;
 pub use include::{FileIncludes, IncludeReader, Included};
+pub use lxc_conf::LxcConf;
 pub use rootfs::RootfsPath;
 pub use state::Setting;
 pub use typed::{Capabilities, CgroupSetting, Console, Namespaces, Network, Signals};

@@ -58,7 +58,10 @@ impl State {
         let (modern, value, legacy) = match legacy::modernise(key, value, self) {
             None => (key.to_owned(), value.to_owned(), None),
             Some(Modern::Dropped) => return Ok(()),
-            Some(Modern::Key(modern, value)) => (modern, value, Some(key.to_owned())),
+            Some(Modern::Key(modern, value)) => {
+                let legacy = (modern != key).then(|| key.to_owned());
+                (modern, value, legacy)
+            }
         };
         let found = keys::lookup(&modern).ok_or_else(|| error(unknown(&modern)))?;
         let elements = self.check(&found, &value).map_err(error)?;

@@ -36,6 +36,14 @@ pub(crate) fn parse_line(line: &[u8]) -> Result<Line<'_>, Fault> {
     Ok(Line::Assignment { key: key.trim(), value: unquote(value.trim()) })
 }
 
+/// The key and value of a line, if it has them.
+pub(crate) fn assignment(line: &[u8]) -> Option<(&str, &str)> {
+    match parse_line(line) {
+        Ok(Line::Assignment { key, value }) => Some((key, value)),
+        _ => None,
+    }
+}
+
 /// Removes one pair of equal quotes around the whole value.
 pub(crate) fn unquote(value: &str) -> &str {
     for quote in ['"', '\''] {

@@ -357,7 +357,7 @@ impl<'a> Network<'a> {
         entries.filter(move |entry| entry.net == Some(self.index) && entry.spec.name == subkey)
     }
 
-    fn parse<T>(self, subkey: &str, parse: impl Fn(&str) -> Result<T, Fault>) -> Result<Vec<T>> {
+    pub(crate) fn parse<T>(self, subkey: &str, parse: impl Fn(&str) -> Result<T, Fault>) -> Result<Vec<T>> {
         self.entries(subkey)
             .map(|entry| parse(&entry.value).map_err(|fault| self.config.error_at(entry, fault)))
             .collect()

@@ -1,4 +1,5 @@
 //! Our server with a made-up container behind it, asked by our client, by stock LXC's tools, and by nuisances.
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic, too")]
 
 mod support;
 

@@ -66,7 +66,7 @@ pub fn reclaim(what: &Resource, observer: &dyn Observer) -> Result<Outcome> {
     let parent = rustix::fs::openat(CWD, parent, flags, Mode::empty())
         .map_err(|e| Error::os(format!("cannot open {}", parent.display()), e))?;
     use rustix::fd::AsFd;
-    hull_treecopy::remove_tree(parent.as_fd(), name, &RemoveOptions::new(observer))
+    hull_treecopy::remove_tree(parent.as_fd(), name, &RemoveOptions { observer, ..RemoveOptions::default() })
         .map_err(|e| Error::tree(format!("cannot remove {what}"), e))?;
     Ok(Outcome::Done)
 }
@@ -88,21 +88,23 @@ pub fn is_dir(path: &Path) -> bool {
 
 /// Replaces the content of `file` as a whole: readers see the old one or the new one. `None` removes it.
 ///
-/// The new file keeps the old one's mode and owner. `aside` is a free name in the same directory.
-pub fn replace(file: &Path, aside: &Path, content: Option<&[u8]>) -> Result<()> {
+/// The new file keeps the old one's mode and owner; without an old one it gets `mode`. `aside` is a free name
+/// in the same directory.
+pub fn replace(file: &Path, aside: &Path, content: Option<&[u8]>, mode: u32) -> Result<()> {
     let failed = |e| Error::os(format!("cannot write {}", file.display()), e);
     let Some(content) = content else {
         remove_file(aside)?;
         return remove_file(file);
     };
     let old = rustix::fs::statat(CWD, file, AtFlags::SYMLINK_NOFOLLOW).ok();
-    let mode = old.as_ref().map_or(Mode::from_raw_mode(0o640), |s| Mode::from_raw_mode(s.st_mode & 0o7777));
+    let mode = Mode::from_raw_mode(old.as_ref().map_or(mode, |s| s.st_mode & 0o7777));
     let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let mut new = std::fs::File::from(rustix::fs::openat(CWD, aside, flags, mode).map_err(failed)?);
     std::io::Write::write_all(&mut new, content)
         .map_err(|e| failed(Errno::from_io_error(&e).unwrap_or(Errno::IO)))?;
+    // open(2) takes the umask off.
+    rustix::fs::fchmod(&new, mode).map_err(failed)?;
     if let Some(old) = old {
-        rustix::fs::fchmod(&new, mode).map_err(failed)?;
         let (uid, gid) = (rustix::fs::Uid::from_raw(old.st_uid), rustix::fs::Gid::from_raw(old.st_gid));
         // Who may not give files away keeps the new file as his own.
         let _ = rustix::fs::fchown(&new, Some(uid), Some(gid));

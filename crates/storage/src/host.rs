@@ -33,8 +33,8 @@ pub trait Host: Debug + Send + Sync {
     fn rename_home(&self, from: &Resource, to: &Resource) -> Result<Outcome>;
     /// Removes a home as [`crate::Driver::reclaim`] does.
     fn reclaim_home(&self, what: &Resource) -> Result<Outcome>;
-    /// Replaces the content of a small file; `None` removes it.
-    fn write(&self, file: &Path, content: Option<&[u8]>, by: TxId) -> Result<()>;
+    /// Replaces the content of a small file; `None` removes it. A new one gets `mode`.
+    fn write(&self, file: &Path, content: Option<&[u8]>, mode: u32, by: TxId) -> Result<()>;
     /// Copies all files of one volume into another, empty one.
     fn fill(&self, from: &Activation, to: &Activation) -> Result<()>;
     /// Returns once the effect of `step` would survive what the journal is meant to survive.
@@ -59,7 +59,7 @@ impl Debug for RealHost {
 }
 
 impl RealHost {
-    /// A host that tells `observer` how far copies and removals have come.
+    /// A host that tells `observer` how far copies have come; it may cancel them.
     pub fn new(observer: Box<dyn Observer + Send>, durability: Durability) -> Self {
         Self { observer, durability, markers: Mutex::new(Vec::new()) }
     }
@@ -98,7 +98,8 @@ impl Host for RealHost {
             files::rename(&Resource::new(HOME, home), &Resource::new(HOME, aside.clone()))?;
         }
         for mine in [aside, Mark::New.sibling(home, by)] {
-            files::reclaim(&Resource::new(HOME, mine), &*self.observer)?;
+            // Undoing does not stop when the caller has asked to.
+            files::reclaim(&Resource::new(HOME, mine), &())?;
         }
         Ok(())
     }
@@ -118,16 +119,16 @@ impl Host for RealHost {
     }
 
     fn reclaim_home(&self, what: &Resource) -> Result<Outcome> {
-        files::reclaim(what, &*self.observer)
+        files::reclaim(what, &())
     }
 
-    fn write(&self, file: &Path, content: Option<&[u8]>, by: TxId) -> Result<()> {
-        files::replace(file, &Mark::New.sibling(file, by), content)
+    fn write(&self, file: &Path, content: Option<&[u8]>, mode: u32, by: TxId) -> Result<()> {
+        files::replace(file, &Mark::New.sibling(file, by), content, mode)
     }
 
     fn fill(&self, from: &Activation, to: &Activation) -> Result<()> {
         let (source, target) = (open(from)?, open(to)?);
-        let options = CopyOptions::new(&*self.observer);
+        let options = CopyOptions { observer: &*self.observer, ..CopyOptions::default() };
         hull_treecopy::copy_tree(source.as_fd(), target.as_fd(), &options)
             .map_err(|e| Error::tree(format!("cannot copy {} to {}", from.plan, to.plan), e))?;
         Ok(())

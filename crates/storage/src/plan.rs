@@ -61,7 +61,8 @@ pub enum Step {
         /// Its name afterwards.
         to: Resource,
     },
-    /// Replaces a small file as a whole; `None` is no file. Undone by putting the old content back.
+    /// Replaces a small file as a whole; `None` is no file. Undone by putting the old content back. A file that
+    /// was there keeps its mode and owner.
     Write {
         /// The file.
         #[serde(with = "encode::os")]
@@ -70,6 +71,8 @@ pub enum Step {
         old: Option<Vec<u8>>,
         /// What it shall hold.
         new: Option<Vec<u8>>,
+        /// The mode of a file that was not there.
+        mode: u32,
     },
 }
 
@@ -187,8 +190,13 @@ impl Plan {
     /// Replaces the content `old` of `file` by `new`; `None` is no file.
     pub fn write(&mut self, file: &Path, old: Option<Vec<u8>>, new: Option<Vec<u8>>) {
         if old != new {
-            self.steps.push(Step::Write { file: file.to_path_buf(), old, new });
+            self.steps.push(Step::Write { file: file.to_path_buf(), old, new, mode: 0o640 });
         }
+    }
+
+    /// Makes the file `file` with a content and mode.
+    pub fn add_file(&mut self, file: &Path, content: Vec<u8>, mode: u32) {
+        self.steps.push(Step::Write { file: file.to_path_buf(), old: None, new: Some(content), mode });
     }
 }
 

@@ -95,7 +95,7 @@ impl Store {
             }
             Step::Move { from, to } if from.driver == HOME => self.host().rename_home(from, to).map(drop),
             Step::Move { from, to } => self.driver(from.driver)?.rename(from, to).map(drop),
-            Step::Write { file, new, .. } => self.host().write(file, new.as_deref(), by),
+            Step::Write { file, new, mode, .. } => self.host().write(file, new.as_deref(), *mode, by),
         }
     }
 
@@ -116,7 +116,7 @@ impl Store {
                     other => other.map(drop),
                 }
             }
-            Step::Write { file, old, .. } => self.host().write(file, old.as_deref(), by),
+            Step::Write { file, old, mode, .. } => self.host().write(file, old.as_deref(), *mode, by),
         }
     }
 

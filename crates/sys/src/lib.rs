@@ -5,13 +5,16 @@
 #![allow(unsafe_code)]
 #![deny(unsafe_op_in_unsafe_fn)]
 
+pub mod bpf;
 pub mod btrfs;
+pub mod clock;
 mod error;
 pub mod fd;
 pub mod inode;
 pub mod lock;
 pub mod loopdev;
 pub mod mount;
+pub mod private;
 pub mod process;
 pub mod socket;
 

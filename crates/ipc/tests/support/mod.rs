@@ -1,5 +1,6 @@
 //! A monitor without a container, in a thread of the test.
 #![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic, too")]
 
 use hull_ipc::server::{CgroupDirectories, CgroupDirectory, Group};
 use hull_ipc::wire::{CGROUP_MAGIC, CgroupLayout, ConsoleLogRequest};

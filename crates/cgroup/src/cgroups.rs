@@ -1,0 +1,482 @@
+//! The groups of one container in all hierarchies.
+
+use hull_sys::fd;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use crate::group::{Group, Made};
+use crate::plan::{Name, components};
+use crate::{Error, Layout, Plan, Result, Version, View};
+
+/// Names tried before giving up on one that is free.
+const MOST_NAMES: u32 = 1000;
+
+/// The groups of one container.
+///
+/// They stay when this is dropped; [`Cgroups::remove`] removes them.
+#[derive(Debug)]
+pub struct Cgroups {
+    pub(crate) members: Vec<Member>,
+    pub(crate) skipped: Vec<Skipped>,
+    pub(crate) layout: Layout,
+    pub(crate) devices: Option<crate::devices::Program>,
+    pivot: String,
+}
+
+/// A hierarchy the container has no group in, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// Its controllers, or `cgroup2`.
+    pub hierarchy: String,
+    /// The reason.
+    pub reason: String,
+}
+
+/// The container in one hierarchy.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) version: Version,
+    pub(crate) controllers: Vec<String>,
+    mount_point: PathBuf,
+    /// Below which the groups were made; none for a container found running.
+    base: Option<Group>,
+    /// Carries the limits.
+    pub(crate) limit: Group,
+    /// Holds the processes, if another than `limit`.
+    inner: Option<Group>,
+    monitor: Option<String>,
+    payload: String,
+}
+
+impl Member {
+    pub(crate) fn inner(&self) -> &Group {
+        self.inner.as_ref().unwrap_or(&self.limit)
+    }
+
+    pub(crate) fn has_controller(&self, name: &str) -> bool {
+        self.controllers.iter().any(|c| c == name || c.strip_prefix("name=") == Some(name))
+    }
+
+    fn base(&self) -> Result<&Group> {
+        self.base.as_ref().ok_or_else(|| {
+            Error::new(Errno::INVAL, "the groups of a running container belong to its monitor")
+        })
+    }
+}
+
+impl Cgroups {
+    /// Makes the payload and monitor groups of `plan` in each hierarchy that can be written to.
+    ///
+    /// A name that is taken anywhere is taken nowhere: `-1`, `-2`… are tried, as LXC does; a name that a key
+    /// gives (`lxc.cgroup.dir.container`, `….monitor`) is used as it is, if no process runs in it. Nothing
+    /// is left behind on failure. Hierarchies that cannot be written to are left out, see [`Cgroups::skipped`].
+    pub fn create(view: &View, plan: &Plan) -> Result<Self> {
+        let (bases, skipped) = bases(view, plan);
+        let monitor = make_everywhere(&bases, &plan.monitor(), Existing::Share)?;
+        let payload = match make_everywhere(&bases, &plan.payload(), Existing::MustBeEmpty) {
+            Ok(payload) => payload,
+            Err(e) => {
+                undo(&bases, &monitor);
+                return Err(e);
+            }
+        };
+        let make_inner = |(base, limit): (&BaseGroup, &Group)| {
+            let inner = plan.dir_container_inner.as_deref();
+            inner.map(|inner| make_path(limit, inner, base.cpuset)).transpose()
+        };
+        let inner: Result<Vec<Option<Group>>> = bases.iter().zip(&payload.groups).map(make_inner).collect();
+        let inner = match inner {
+            Ok(inner) => inner,
+            Err(e) => {
+                undo(&bases, &payload);
+                undo(&bases, &monitor);
+                return Err(e);
+            }
+        };
+        let groups = bases.into_iter().zip(payload.groups).zip(inner);
+        let members = groups.map(|((base, limit), inner)| Member {
+            version: base.version,
+            controllers: base.controllers,
+            mount_point: base.mount_point,
+            base: Some(base.group),
+            limit,
+            inner,
+            monitor: Some(monitor.path.clone()),
+            payload: payload.path.clone(),
+        });
+        let members = members.collect();
+        Ok(Self { members, skipped, layout: view.layout(), devices: None, pivot: plan.pivot() })
+    }
+
+    /// The groups of a container that runs already, whose monitor `path_of` asks for the path of its group:
+    /// given a controller's name or, for version 2, `None`.
+    pub fn of_running(view: &View, mut path_of: impl FnMut(Option<&str>) -> Option<String>) -> Result<Self> {
+        let mut members = Vec::new();
+        let mut skipped = Vec::new();
+        for hierarchy in &view.hierarchies {
+            let controller = match hierarchy.version {
+                Version::One => hierarchy.controllers.first().map(String::as_str),
+                Version::Two => None,
+            };
+            let label = hierarchy.label();
+            let Some(path) = path_of(controller) else {
+                skipped.push(Skipped { hierarchy: label, reason: "the monitor has no group there".into() });
+                continue;
+            };
+            let mut limit = Group::open(&hierarchy.mount_point)?;
+            for part in components(&path).unwrap_or_default() {
+                limit = limit.child(part)?;
+            }
+            members.push(Member {
+                version: hierarchy.version,
+                controllers: hierarchy.controllers.clone(),
+                mount_point: hierarchy.mount_point.clone(),
+                base: None,
+                limit,
+                inner: None,
+                monitor: None,
+                payload: path,
+            });
+        }
+        Ok(Self { members, skipped, layout: view.layout(), devices: None, pivot: String::new() })
+    }
+
+    /// The hierarchies without a group of the container.
+    pub fn skipped(&self) -> &[Skipped] {
+        &self.skipped
+    }
+
+    /// How the host's hierarchies are laid out.
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// Moves the calling process to the monitor's groups, then enables what controllers of version 2 it can
+    /// for the payload, which version 2 does not allow while processes are beside it.
+    pub fn enter_monitor(&self) -> Result<()> {
+        for member in &self.members {
+            if let (Some(base), Some(monitor)) = (&member.base, &member.monitor) {
+                descend(base, monitor)?.add(0)?;
+            }
+        }
+        for member in self.members.iter().filter(|m| m.version == Version::Two) {
+            for controller in &member.controllers {
+                // A controller that stays off matters only to a limit, which then says so.
+                let _ = self.enable(member, controller);
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves process `pid` to the container's groups.
+    pub fn place(&self, pid: i32) -> Result<()> {
+        self.members.iter().try_for_each(|member| member.inner().add(pid))
+    }
+
+    /// The container's group of version 2, for `clone3(2)` with `CLONE_INTO_CGROUP` (Linux 5.7).
+    pub fn payload_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.member(Version::Two).map(|m| m.inner().as_fd())
+    }
+
+    /// The container's group in the hierarchy of `controller` (or of version 2, or the first), as a path from
+    /// where the hierarchy is mounted, with a leading slash: what LXC's `GET_CGROUP` answers.
+    pub fn path(&self, group: GroupOf, controller: Option<&str>) -> Option<String> {
+        let member = self.find(controller)?;
+        let path = self.group_of(group, member).path().strip_prefix(&member.mount_point).ok()?;
+        Some(format!("/{}", path.display()))
+    }
+
+    /// A copy of the descriptor of the container's group in the hierarchy of `controller`, with the version.
+    pub fn directory(&self, group: GroupOf, controller: Option<&str>) -> Option<Result<(Version, OwnedFd)>> {
+        let member = self.find(controller)?;
+        Some(self.group_of(group, member).try_clone().map(|fd| (member.version, fd)))
+    }
+
+    /// Copies of the descriptors of the container's groups in all hierarchies: what to join to be in it.
+    pub fn directories(&self) -> Result<Vec<OwnedFd>> {
+        self.members.iter().map(|m| m.inner().try_clone()).collect()
+    }
+
+    /// Gives the container's groups to `uid` and `gid`, the host's numbers of its root, so that it can make
+    /// groups within. Limits stay out of its reach if `lxc.cgroup.dir.container.inner` is used, or with version 2.
+    pub fn delegate(&self, uid: u32, gid: u32) -> Result<()> {
+        for member in &self.members {
+            let files: &[&str] = match member.version {
+                Version::One => &["cgroup.procs", "tasks"],
+                // cgroups(7), "cgroup delegation".
+                Version::Two => {
+                    &["cgroup.procs", "cgroup.threads", "cgroup.subtree_control", "memory.oom.group"]
+                }
+            };
+            member.inner().delegate(uid, gid, files)?;
+        }
+        Ok(())
+    }
+
+    /// Removes the container's groups, and the monitor's after moving the calling process (which may be in it)
+    /// to the pivot group. Waits until `deadline` for processes that are ending.
+    ///
+    /// Goes on past a hierarchy that fails and returns the first failure.
+    pub fn remove(self, deadline: Instant) -> Result<()> {
+        let mut result = Ok(());
+        for member in &self.members {
+            result = result.and(self.remove_member(member, deadline));
+        }
+        result
+    }
+
+    fn remove_member(&self, member: &Member, deadline: Instant) -> Result<()> {
+        let base = member.base()?;
+        let payload = remove_path(base, &member.payload, deadline);
+        let Some(monitor) = &member.monitor else { return payload };
+        let monitor_group = match descend(base, monitor) {
+            Ok(group) => group,
+            Err(e) if e.errno() == Errno::NOENT => return payload,
+            Err(e) => return payload.and(Err(e)),
+        };
+        let own = rustix::process::getpid().as_raw_nonzero().get();
+        if monitor_group.processes()?.contains(&own) {
+            let pivot = make_path(base, &self.pivot, member.has_controller("cpuset"))?;
+            pivot.add(0)?;
+        }
+        // Other containers' monitors may share a group that a key names; it goes with the last of them.
+        let others = !monitor_group.processes()?.is_empty();
+        let monitor = if others { Ok(()) } else { remove_path(base, monitor, deadline) };
+        payload.and(monitor)
+    }
+
+    pub(crate) fn member(&self, version: Version) -> Option<&Member> {
+        self.members.iter().find(|m| m.version == version)
+    }
+
+    /// The hierarchy of `controller`; without one, that of version 2 or the first.
+    pub(crate) fn find(&self, controller: Option<&str>) -> Option<&Member> {
+        match controller {
+            Some(name) if name != "unified" => self.members.iter().find(|m| m.has_controller(name)),
+            _ => self.member(Version::Two).or_else(|| self.members.first()),
+        }
+    }
+
+    /// Enables `controller` from where the hierarchy is mounted down to the payload's parent.
+    pub(crate) fn enable(&self, member: &Member, controller: &str) -> Result<()> {
+        let change = format!("+{controller}");
+        let base = member.base()?;
+        let below_mount = base.path().strip_prefix(&member.mount_point).unwrap_or(Path::new(""));
+        let mut group = Group::open(&member.mount_point)?;
+        let parents = below_mount.iter().map(|p| p.to_string_lossy().into_owned());
+        let mut payload: Vec<String> =
+            components(&member.payload).unwrap_or_default().into_iter().map(str::to_owned).collect();
+        if member.inner.is_none() {
+            payload.pop();
+        }
+        let steps: Vec<String> = parents.chain(payload).collect();
+        for step in steps {
+            enable_in(&group, &change, controller)?;
+            group = group.child(&step)?;
+        }
+        enable_in(&group, &change, controller)
+    }
+
+    fn group_of<'a>(&self, group: GroupOf, member: &'a Member) -> &'a Group {
+        match group {
+            GroupOf::Limits => &member.limit,
+            GroupOf::Processes => member.inner(),
+        }
+    }
+}
+
+/// Which of a container's two groups is meant; they differ with `lxc.cgroup.dir.container.inner`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupOf {
+    /// The one that carries its limits.
+    Limits,
+    /// The one its processes are in.
+    Processes,
+}
+
+/// Where groups are made in one hierarchy.
+struct BaseGroup {
+    version: Version,
+    controllers: Vec<String>,
+    mount_point: PathBuf,
+    group: Group,
+    cpuset: bool,
+}
+
+fn bases(view: &View, plan: &Plan) -> (Vec<BaseGroup>, Vec<Skipped>) {
+    let mut bases = Vec::new();
+    let mut skipped = Vec::new();
+    for hierarchy in &view.hierarchies {
+        let wanted = plan.only.is_empty()
+            || plan.only.iter().any(|c| c == "@all" || hierarchy.controllers.iter().any(|h| h == c));
+        let found = if !wanted && hierarchy.version == Version::One {
+            Err("lxc.cgroup.use leaves it out".into())
+        } else {
+            match hierarchy.base(plan.base) {
+                None => Err("the group to start from lies outside of what is mounted".into()),
+                Some(path) => Group::is_writable(&path)
+                    .map_err(|e| Error::call(&format!("write to {}", path.display()), e).to_string())
+                    .and_then(|()| Group::open(&path).map_err(|e| e.to_string())),
+            }
+        };
+        match found {
+            Ok(group) => bases.push(BaseGroup {
+                version: hierarchy.version,
+                controllers: hierarchy.controllers.clone(),
+                mount_point: hierarchy.mount_point.clone(),
+                group,
+                cpuset: hierarchy.version == Version::One
+                    && hierarchy.controllers.iter().any(|c| c == "cpuset"),
+            }),
+            Err(reason) => skipped.push(Skipped { hierarchy: hierarchy.label(), reason }),
+        }
+    }
+    (bases, skipped)
+}
+
+/// What to do with a fixed name that exists.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Existing {
+    Share,
+    MustBeEmpty,
+}
+
+/// A group of one name in every hierarchy.
+struct Everywhere {
+    path: String,
+    groups: Vec<Group>,
+    /// Those of `groups` that we made.
+    made: Vec<bool>,
+}
+
+fn make_everywhere(bases: &[BaseGroup], name: &Name, existing: Existing) -> Result<Everywhere> {
+    if components(&name.path).is_none() {
+        return Err(Error::new(
+            Errno::INVAL,
+            format!("{:?} is not the name of a cgroup; give a relative path without \"..\"", name.path),
+        ));
+    }
+    for n in 0..MOST_NAMES {
+        let mut all = Everywhere { path: name.nth(n), groups: Vec::new(), made: Vec::new() };
+        let mut taken = false;
+        for base in bases {
+            match make_leaf(&base.group, &all.path, base.cpuset) {
+                Ok(Made::New(group)) => {
+                    all.groups.push(group);
+                    all.made.push(true);
+                }
+                Ok(Made::Existing(group)) if name.fixed => {
+                    if existing == Existing::MustBeEmpty && group.processes().is_ok_and(|p| !p.is_empty()) {
+                        undo(bases, &all);
+                        return Err(Error::new(
+                            Errno::BUSY,
+                            format!(
+                                "the configured cgroup {} has processes in it; stop them or choose another",
+                                group.path().display()
+                            ),
+                        ));
+                    }
+                    all.groups.push(group);
+                    all.made.push(false);
+                }
+                Ok(Made::Existing(_)) => {
+                    taken = true;
+                    break;
+                }
+                Err(e) => {
+                    undo(bases, &all);
+                    return Err(e);
+                }
+            }
+        }
+        if !taken {
+            return Ok(all);
+        }
+        undo(bases, &all);
+    }
+    Err(Error::new(
+        Errno::EXIST,
+        format!("all names {0} to {0}-{MOST_NAMES} are taken; remove unused cgroups", name.path),
+    ))
+}
+
+/// Removes what we made, which is empty still.
+fn undo(bases: &[BaseGroup], all: &Everywhere) {
+    for ((base, _), made) in bases.iter().zip(&all.groups).zip(&all.made) {
+        if *made {
+            // What fails here was found by somebody else meanwhile and is theirs.
+            let _ = remove_path(&base.group, &all.path, Instant::now());
+        }
+    }
+}
+
+/// Makes the group at `path` below `base`, and those on the way if need be.
+fn make_leaf(base: &Group, path: &str, cpuset: bool) -> Result<Made> {
+    let parts = components(path).unwrap_or_default();
+    let Some((leaf, parents)) = parts.split_last() else {
+        return Err(Error::call(&format!("make {path:?}"), Errno::INVAL));
+    };
+    let parent = parents.iter().try_fold(reopen(base)?, |group, part| make_child(&group, part, cpuset))?;
+    let made = parent.make(leaf)?;
+    if let (Made::New(group), true) = (&made, cpuset) {
+        inherit_cpuset(&parent, group)?;
+    }
+    Ok(made)
+}
+
+fn make_path(base: &Group, path: &str, cpuset: bool) -> Result<Group> {
+    let parts = components(path)
+        .ok_or_else(|| Error::call(&format!("make the cgroup {path:?}, no relative path"), Errno::INVAL))?;
+    parts.iter().try_fold(reopen(base)?, |group, part| make_child(&group, part, cpuset))
+}
+
+fn make_child(parent: &Group, name: &str, cpuset: bool) -> Result<Group> {
+    match parent.make(name)? {
+        Made::New(group) => {
+            if cpuset {
+                inherit_cpuset(parent, &group)?;
+            }
+            Ok(group)
+        }
+        Made::Existing(group) => Ok(group),
+    }
+}
+
+/// A new group of version 1's cpuset has no cpus and admits nobody.
+fn inherit_cpuset(parent: &Group, group: &Group) -> Result<()> {
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        if group.read(file)?.is_empty() {
+            group.write(file, &parent.read(file)?)?;
+        }
+    }
+    Ok(())
+}
+
+fn descend(base: &Group, path: &str) -> Result<Group> {
+    components(path).unwrap_or_default().iter().try_fold(reopen(base)?, |group, part| group.child(part))
+}
+
+fn remove_path(base: &Group, path: &str, deadline: Instant) -> Result<()> {
+    let parts = components(path).unwrap_or_default();
+    let Some((leaf, parents)) = parts.split_last() else { return Ok(()) };
+    let parent = parents.iter().try_fold(reopen(base)?, |group, part| group.child(part));
+    match parent {
+        Ok(parent) => parent.remove(leaf, deadline),
+        Err(e) if e.errno() == Errno::NOENT => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
+fn reopen(group: &Group) -> Result<Group> {
+    Group::open(&fd::proc_path(group)).map(|g| g.renamed(group.path()))
+}
+
+fn enable_in(group: &Group, change: &str, controller: &str) -> Result<()> {
+    let enabled = group.read("cgroup.subtree_control")?;
+    if enabled.split_whitespace().any(|c| c == controller) {
+        return Ok(());
+    }
+    group.write("cgroup.subtree_control", change)
+}

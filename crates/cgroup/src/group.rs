@@ -1,0 +1,258 @@
+//! One group of one hierarchy, held by a descriptor of its directory.
+
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Uid};
+use rustix::io::Errno;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::{Error, Result};
+
+/// How often what the kernel does in its own time is looked at.
+pub(crate) const INTERVAL: Duration = Duration::from_millis(5);
+
+/// How deep groups may nest that we remove. The kernel's own limit is far beyond what anybody uses.
+const DEEPEST: usize = 256;
+
+/// A group's directory.
+#[derive(Debug)]
+pub(crate) struct Group {
+    fd: OwnedFd,
+    /// For messages only.
+    path: PathBuf,
+}
+
+/// Whether a group was made.
+#[derive(Debug)]
+pub(crate) enum Made {
+    New(Group),
+    Existing(Group),
+}
+
+impl Group {
+    /// Opens the directory `path`, which the caller trusts.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(path, flags, Mode::empty())
+            .map_err(|e| Error::call(&format!("open {}", path.display()), e))?;
+        Ok(Self { fd, path: path.to_owned() })
+    }
+
+    /// Opens the group `name` directly below.
+    pub(crate) fn child(&self, name: &str) -> Result<Self> {
+        let path = self.path.join(name);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let fd = rustix::fs::openat2(&self.fd, name, flags, Mode::empty(), ResolveFlags::BENEATH)
+            .map_err(|e| Error::call(&format!("open {}", path.display()), e))?;
+        Ok(Self { fd, path })
+    }
+
+    /// Makes the group `name` directly below, or opens it if it exists.
+    pub(crate) fn make(&self, name: &str) -> Result<Made> {
+        let mode = Mode::RWXU | Mode::RGRP | Mode::XGRP | Mode::ROTH | Mode::XOTH;
+        match rustix::fs::mkdirat(&self.fd, name, mode) {
+            Ok(()) => self.child(name).map(Made::New),
+            Err(Errno::EXIST) => self.child(name).map(Made::Existing),
+            Err(e) => Err(Error::call(&format!("mkdir {}", self.path.join(name).display()), e)),
+        }
+    }
+
+    /// The same group under the name that messages are to use.
+    pub(crate) fn renamed(self, path: &Path) -> Self {
+        Self { path: path.to_owned(), ..self }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn try_clone(&self) -> Result<OwnedFd> {
+        rustix::io::fcntl_dupfd_cloexec(&self.fd, 3)
+            .map_err(|e| Error::call(&format!("dup {}", self.path.display()), e))
+    }
+
+    /// Whether the caller may make groups below.
+    pub(crate) fn is_writable(path: &Path) -> Result<(), Errno> {
+        let writable = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+        rustix::fs::accessat(CWD, path, writable, AtFlags::EACCESS)
+    }
+
+    pub(crate) fn has(&self, file: &str) -> bool {
+        rustix::fs::accessat(&self.fd, file, rustix::fs::Access::EXISTS, AtFlags::empty()).is_ok()
+    }
+
+    /// The content of `file`, without blanks at its end.
+    pub(crate) fn read(&self, file: &str) -> Result<String> {
+        let failed = |e| Error::call(&format!("read {}", self.path.join(file).display()), e);
+        let fd = self.open_file(file, OFlags::RDONLY).map_err(failed)?;
+        let mut bytes = Vec::new();
+        loop {
+            bytes.reserve(4096);
+            match rustix::io::read(&fd, rustix::buffer::spare_capacity(&mut bytes)) {
+                Ok(0) => return Ok(String::from_utf8_lossy(&bytes).trim_end().to_owned()),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(e) => return Err(failed(e)),
+            }
+        }
+    }
+
+    /// Writes `value` to `file` in one call, as cgroup files want it.
+    pub(crate) fn write(&self, file: &str, value: &str) -> Result<()> {
+        self.write_raw(file, value).map_err(|e| {
+            let what = format!("write {value:?} to {}", self.path.join(file).display());
+            match e {
+                Errno::INVAL | Errno::RANGE => {
+                    Error::new(e, format!("{what}: the kernel does not take this value; correct it"))
+                }
+                Errno::NOENT => Error::new(
+                    e,
+                    format!(
+                        "{what}: there is no such file; check its name and that its controller is enabled"
+                    ),
+                ),
+                e => Error::call(&what, e),
+            }
+        })
+    }
+
+    pub(crate) fn write_raw(&self, file: &str, value: &str) -> Result<(), Errno> {
+        let fd = self.open_file(file, OFlags::WRONLY)?;
+        rustix::io::retry_on_intr(|| rustix::io::write(&fd, value.as_bytes())).map(drop)
+    }
+
+    /// Moves process `pid` (0 is the caller) here.
+    pub(crate) fn add(&self, pid: i32) -> Result<()> {
+        match self.write_raw("cgroup.procs", &pid.to_string()) {
+            Ok(()) => Ok(()),
+            Err(e) => {
+                let what = format!("move process {pid} to {}", self.path.display());
+                Err(match e {
+                    Errno::NOSPC => Error::new(
+                        e,
+                        format!(
+                            "{what}: its cpuset has no cpus or memory nodes; set cpuset.cpus and cpuset.mems"
+                        ),
+                    ),
+                    Errno::BUSY => Error::new(
+                        e,
+                        format!(
+                            "{what}: cgroup2 allows no processes beside enabled controllers; move it to a group without children"
+                        ),
+                    ),
+                    Errno::SRCH => Error::new(e, format!("{what}: it has ended")),
+                    e => Error::call(&what, e),
+                })
+            }
+        }
+    }
+
+    /// The processes in this group and all below, as numbered here. Processes unseen from here count as 0.
+    pub(crate) fn processes(&self) -> Result<Vec<i32>> {
+        let mut all = Vec::new();
+        self.walk(0, &mut |group| {
+            match group.read("cgroup.procs") {
+                Ok(text) => all.extend(text.lines().filter_map(|l| l.parse::<i32>().ok())),
+                // The members of threaded groups are listed in their domain; a removed group has none.
+                Err(e) if matches!(e.errno(), Errno::OPNOTSUPP | Errno::NODEV | Errno::NOENT) => {}
+                Err(e) => return Err(e),
+            }
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
+    /// Calls `visit` for this group and those below, parents first.
+    fn walk(&self, depth: usize, visit: &mut dyn FnMut(&Self) -> Result<()>) -> Result<()> {
+        visit(self)?;
+        for name in self.children()? {
+            match self.child(&name) {
+                Ok(child) if depth < DEEPEST => child.walk(depth + 1, visit)?,
+                Ok(_) => return Err(Error::call(&format!("walk {}", self.path.display()), Errno::LOOP)),
+                Err(e) if e.errno() == Errno::NOENT => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the group `name` below with all in it, waiting until `deadline` for processes that are ending.
+    ///
+    /// Gone already is success.
+    pub(crate) fn remove(&self, name: &str, deadline: Instant) -> Result<()> {
+        loop {
+            match self.remove_once(name, 0) {
+                Ok(()) | Err(Errno::NOENT) => return Ok(()),
+                Err(Errno::BUSY | Errno::NOTEMPTY) if Instant::now() < deadline => sleep(INTERVAL),
+                Err(e) => {
+                    return Err(Error::call(&format!("rmdir {}", self.path.join(name).display()), e));
+                }
+            }
+        }
+    }
+
+    fn remove_once(&self, name: &str, depth: usize) -> Result<(), Errno> {
+        match rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR) {
+            // The kernel says BUSY for groups with groups below them, too.
+            Err(Errno::BUSY | Errno::NOTEMPTY) if depth < DEEPEST => {}
+            result => return result,
+        }
+        let group = self.child(name).map_err(|e| e.errno())?;
+        for child in group.children().map_err(|e| e.errno())? {
+            match group.remove_once(&child, depth + 1) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)
+    }
+
+    fn children(&self) -> Result<Vec<String>> {
+        let failed = |e| Error::call(&format!("list {}", self.path.display()), e);
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&self.fd).map_err(failed)? {
+            let entry = match entry {
+                Ok(entry) => entry,
+                // The group was removed meanwhile.
+                Err(Errno::NOENT) => break,
+                Err(e) => return Err(failed(e)),
+            };
+            let name = entry.file_name().to_string_lossy();
+            if entry.file_type() == FileType::Directory && name != "." && name != ".." {
+                names.push(name.into_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    /// Gives the group to `uid` and `gid` as far as delegation goes: they may move processes and make groups
+    /// within, but not change the limits of this group.
+    pub(crate) fn delegate(&self, uid: u32, gid: u32, files: &[&str]) -> Result<()> {
+        let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+        let own = |name: &str, flags| {
+            rustix::fs::chownat(&self.fd, name, Some(uid), Some(gid), flags).map_err(|e| {
+                let path = self.path.join(name);
+                Error::call(&format!("chown {} to {uid:?}:{gid:?}", path.display()), e)
+            })
+        };
+        own("", AtFlags::EMPTY_PATH)?;
+        for file in files {
+            match own(file, AtFlags::SYMLINK_NOFOLLOW) {
+                Err(e) if e.errno() == Errno::NOENT => {}
+                result => result?,
+            }
+        }
+        Ok(())
+    }
+
+    fn open_file(&self, file: &str, access: OFlags) -> Result<OwnedFd, Errno> {
+        let flags = access | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        rustix::fs::openat2(&self.fd, file, flags, Mode::empty(), ResolveFlags::BENEATH)
+    }
+}
+
+impl AsFd for Group {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}

@@ -1,0 +1,191 @@
+//! All containers of one lxcpath.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hull_storage::lock::{FileLock, Kind, VolumeLocks, Wait};
+use hull_storage::{
+    DriverName, Durability, Error, ErrorKind, FileJournal, RealHost, Recovered, Registry, Result, Settings,
+    Store,
+};
+use hull_treecopy::Observer;
+
+use crate::container::Container;
+use crate::{name, partial};
+
+/// What the owner of the process decides.
+pub struct Options {
+    /// Where the containers are; absolute.
+    pub lxcpath: PathBuf,
+    /// Where LXC keeps locks and sockets: `/run`, or a user's runtime directory.
+    pub rundir: PathBuf,
+    /// The drivers of this build.
+    pub registry: Registry,
+    /// Values for the drivers.
+    pub settings: Settings,
+    /// The store of containers made without naming one.
+    pub default_store: DriverName,
+    /// Who hears how far copies have come, and may cancel them.
+    pub observer: Box<dyn Observer + Send>,
+    /// What an operation survives.
+    pub durability: Durability,
+    /// How long to wait for another command that uses the same container.
+    pub wait: Wait,
+}
+
+/// All containers of one lxcpath.
+pub struct Containers {
+    lxcpath: PathBuf,
+    rundir: PathBuf,
+    registry: Registry,
+    default_store: DriverName,
+    wait: Wait,
+    store: Store,
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options").field("lxcpath", &self.lxcpath).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Containers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Containers").field("lxcpath", &self.lxcpath).finish_non_exhaustive()
+    }
+}
+
+/// How long a monitor may take to answer.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Containers {
+    /// The containers in `options.lxcpath`. Looks at nothing yet.
+    ///
+    /// Fails when lxcpath is not absolute: sockets, locks and configs would not name the same thing to others.
+    pub fn open(options: Options) -> Result<Self> {
+        let journal = FileJournal::new(options.lxcpath.join(".hull/journal"), options.durability);
+        let host = RealHost::new(options.observer, options.durability);
+        let drivers = options.registry.drivers().iter().map(|r| (r.open)(&options.settings)).collect();
+        let locks = VolumeLocks::new(options.rundir.join("hull/lock"), options.wait);
+        let store = Store::new(drivers, Box::new(journal), Box::new(host), locks);
+        let settings = (options.registry, options.default_store, options.wait);
+        Self::with_store(&options.lxcpath, options.rundir, settings, store)
+    }
+
+    /// The containers in `lxcpath`, on a store of the caller's making (another journal or host).
+    pub fn with_store(
+        lxcpath: &Path,
+        rundir: PathBuf,
+        (registry, default_store, wait): (Registry, DriverName, Wait),
+        store: Store,
+    ) -> Result<Self> {
+        if !lxcpath.is_absolute() || lxcpath.to_str().is_none_or(|p| p.contains(['\n', '\0'])) {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("lxcpath {lxcpath:?} must be an absolute path of UTF-8 text without line breaks"),
+            ));
+        }
+        // A trailing slash would give sockets and locks another name than LXC gives them.
+        let lxcpath: PathBuf = lxcpath.components().collect();
+        Ok(Self { lxcpath, rundir, registry, default_store, wait, store })
+    }
+
+    /// Where the containers are.
+    pub fn lxcpath(&self) -> &Path {
+        &self.lxcpath
+    }
+
+    /// The drivers of this build.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The store that holds the root file systems.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) fn default_store(&self) -> DriverName {
+        self.default_store
+    }
+
+    pub(crate) fn default_store_ref(&self) -> &DriverName {
+        &self.default_store
+    }
+
+    /// The container called `name`, which need not exist.
+    pub fn get(&self, name: &str) -> Result<Container<'_>> {
+        name::check(name)?;
+        Ok(Container::new(self, &self.lxcpath, name))
+    }
+
+    /// The container called `name`; fails with [`ErrorKind::NotFound`] if it is not defined.
+    pub fn existing(&self, name: &str) -> Result<Container<'_>> {
+        let container = self.get(name)?;
+        if container.is_defined() {
+            return Ok(container);
+        }
+        let text = format!(
+            "there is no container {name} in {}: `hull ls` shows what is there",
+            self.lxcpath.display()
+        );
+        Err(Error::new(ErrorKind::NotFound, text))
+    }
+
+    /// The names of all defined containers, sorted.
+    pub fn list(&self) -> Result<Vec<String>> {
+        let entries = match std::fs::read_dir(&self.lxcpath) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => {
+                let errno = rustix::io::Errno::from_io_error(&e).unwrap_or(rustix::io::Errno::IO);
+                return Err(Error::os(format!("cannot list {}", self.lxcpath.display()), errno));
+            }
+        };
+        let mut names: Vec<String> = entries
+            .filter_map(|e| e.ok()?.file_name().into_string().ok())
+            .filter(|n| name::check(n).is_ok() && self.lxcpath.join(n).join("config").is_file())
+            .collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// The names of all running containers, defined or not.
+    pub fn running(&self) -> Result<BTreeSet<String>> {
+        hull_ipc::discover::running(&self.lxcpath, PATIENCE).map_err(|e| {
+            let errno = rustix::io::Errno::from_io_error(&e).unwrap_or(rustix::io::Errno::IO);
+            Error::os("cannot read the kernel's list of sockets", errno)
+        })
+    }
+
+    /// Finishes or undoes what dead commands left, Hull's and (its marker `partial`) LXC's.
+    pub fn recover(&self) -> Result<Recovered> {
+        let mut recovered = self.store.recover()?;
+        for name in partial::leftovers(&self.lxcpath)? {
+            match self.get(&name).and_then(|c| partial::remove(&c)) {
+                Ok(true) => recovered.settled.push(format!("creation of {name}")),
+                Ok(false) => {}
+                Err(e) => recovered.failed.push(e.during("recover").with("of", &name)),
+            }
+        }
+        Ok(recovered)
+    }
+
+    /// Settles what dead commands left before a new operation begins; what cannot be settled is a warning.
+    pub(crate) fn settle(&self, warnings: &mut Vec<String>) {
+        match self.store.recover() {
+            Ok(recovered) => warnings.extend(recovered.failed.iter().map(ToString::to_string)),
+            Err(e) => warnings.push(e.to_string()),
+        }
+    }
+
+    /// Takes LXC's own lock of a container (`<rundir>/lxc/lock/<lxcpath>/.<name>`).
+    pub(crate) fn lock(&self, lxcpath: &Path, name: &str, kind: Kind) -> Result<FileLock> {
+        let mut path = self.rundir.join("lxc/lock");
+        path.extend(lxcpath.components().skip(1));
+        path.push(format!(".{name}"));
+        FileLock::acquire(&path, kind, self.wait, &format_args!("container {name}"))
+    }
+}

@@ -1,0 +1,167 @@
+//! `cargo xtask test`: every tier this machine offers, and an honest count of what did not run.
+
+mod results;
+mod skips;
+
+use std::path::Path;
+
+use results::Results;
+use skips::Skip;
+
+use crate::packages::{self, Provision};
+use crate::workspace::root;
+use crate::{Result, Subcommand, process};
+
+/// The command's line in the usage text.
+pub(crate) const SUBCOMMAND: Subcommand = Subcommand {
+    name: "test",
+    arguments: "[--filter NAME] [--allow-skips]",
+    summary: "every test this machine can run; says what it skipped and why",
+    run,
+};
+
+/// The skips a complete machine is known to have.
+const EXPECTED: &str = "xtask/expected-skips";
+
+/// What the command line asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Options {
+    /// Run only tests whose name has this in it.
+    filter: Option<String>,
+    /// Do not fail for an unexpected skip: this machine is known to lack something.
+    allow_skips: bool,
+}
+
+fn run(arguments: &[String]) -> Result<bool> {
+    let options = options(arguments)?;
+    let root = root();
+    if let Provision::Lacking(reason) = packages::provide(packages::FOR_TESTS) {
+        println!("{reason}\ntests that need them will be skipped");
+    }
+    let expected =
+        std::fs::read_to_string(root.join(EXPECTED)).map_err(|e| format!("cannot read {EXPECTED}: {e}"))?;
+    let expected = skips::expected(&expected)?;
+    let target = target(&root)?;
+    let file = target.join(format!("skips-{}", std::process::id()));
+    std::fs::write(&file, "").map_err(|error| format!("cannot write {}: {error}", file.display()))?;
+    let ran = run_all(&root, &target, &options, &file);
+    let recorded = std::fs::read_to_string(&file).unwrap_or_default();
+    // The lines are read; a file left over would only be litter.
+    let _ = std::fs::remove_file(&file);
+    let mut results = ran?;
+    let skipped = skips::recorded(&recorded)?;
+    results.take_skips(&skipped);
+    Ok(report(&results, &expected, options.allow_skips))
+}
+
+fn options(arguments: &[String]) -> Result<Options> {
+    let mut options = Options::default();
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        match argument.as_str() {
+            "--filter" => options.filter = Some(rest.next().ok_or("--filter needs a name")?.clone()),
+            "--allow-skips" => options.allow_skips = true,
+            other => return Err(format!("unknown argument {other:?}; it takes {}", SUBCOMMAND.arguments)),
+        }
+    }
+    Ok(options)
+}
+
+/// Runs unit, integration and conformance tests, then the examples in the documentation.
+fn run_all(root: &Path, target: &Path, options: &Options, skips: &Path) -> Result<Results> {
+    let mut results = if process::is_installed("cargo-nextest") {
+        nextest(root, target, options, skips)?
+    } else {
+        println!("cargo-nextest is not installed; tests of one binary share a process under cargo test");
+        cargo_test(root, &["--workspace", "--no-fail-fast", "--all-targets"], options, skips)?
+    };
+    results.add(cargo_test(root, &["--workspace", "--no-fail-fast", "--doc"], options, skips)?);
+    Ok(results)
+}
+
+/// Runs the tests each in a process of its own. The counts come from the JUnit report of
+/// `.config/nextest.toml`'s profile `xtask`, tests marked `#[ignore]` from nextest's list.
+fn nextest(root: &Path, target: &Path, options: &Options, skips: &Path) -> Result<Results> {
+    let report = target.join("nextest/xtask/junit.xml");
+    // A report of an earlier run must not be taken for this one's.
+    let _ = std::fs::remove_file(&report);
+    let mut cargo = process::cargo(root);
+    cargo.args(["nextest", "run", "--workspace", "--profile", "xtask", "--no-tests", "pass"]);
+    cargo.args(options.filter.as_deref()).env(skips::VARIABLE, skips);
+    let passed = process::succeed(&mut cargo);
+    let text = match std::fs::read_to_string(&report) {
+        Ok(text) => text,
+        // Nextest writes no report when nothing matched the filter.
+        Err(_) if passed.is_ok() => String::new(),
+        Err(_) => return Err("the tests could not be built or started; see above".into()),
+    };
+    let mut results = results::of_junit(&text)?;
+    if passed.is_err() && results.failed.is_empty() {
+        results.failed.push("cargo nextest run, for the reason it gives above".into());
+    }
+    let mut list = process::cargo(root);
+    list.args(["nextest", "list", "--workspace", "--message-format", "json"]).args(options.filter.as_deref());
+    results.skipped.extend(results::ignored_of_list(&process::capture(&mut list)?)?);
+    Ok(results)
+}
+
+fn cargo_test(root: &Path, arguments: &[&str], options: &Options, skips: &Path) -> Result<Results> {
+    let mut cargo = process::cargo(root);
+    cargo.arg("test").args(arguments).args(options.filter.as_deref()).env(skips::VARIABLE, skips);
+    let (text, passed) = process::tee(&mut cargo)?;
+    let mut results = results::of_libtest(&text);
+    if !passed && results.failed.is_empty() {
+        results.failed.push(format!("{}, for the reason it gives above", process::shown(&cargo)));
+    }
+    Ok(results)
+}
+
+/// Prints what happened, the counts last. False when a test failed, or a tier was lost unnoticed.
+fn report(results: &Results, expected: &[Skip], allow_skips: bool) -> bool {
+    let unexpected: Vec<&Skip> =
+        results.skipped.iter().filter(|skip| !skips::is_expected(skip, expected)).collect();
+    println!();
+    for skip in &results.skipped {
+        println!("skipped: {}: {}", skip.test, skip.reason);
+    }
+    for name in &results.failed {
+        println!("failed: {name}");
+    }
+    let complete = process::is_root() && !allow_skips;
+    let lost = complete && !unexpected.is_empty();
+    if lost {
+        for skip in &unexpected {
+            println!("unexpected skip: {}", skip.test);
+        }
+        println!(
+            "a skip that root does not expect is a tier lost: restore it, list it in {EXPECTED}, or pass --allow-skips"
+        );
+    }
+    let (passed, failed, skipped) = (results.passed(), results.failed.len(), results.skipped.len());
+    println!("{} tests ran", passed + failed);
+    println!("{passed} passed, {failed} failed, {skipped} skipped");
+    failed == 0 && !lost
+}
+
+/// The folder that cargo builds in, made if it is not there yet.
+pub(crate) fn target(root: &Path) -> Result<std::path::PathBuf> {
+    let text = process::capture(process::cargo(root).args(["metadata", "--format-version=1", "--no-deps"]))?;
+    let metadata: serde_json::Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    let target = std::path::PathBuf::from(metadata["target_directory"].as_str().unwrap_or("target"));
+    std::fs::create_dir_all(&target).map_err(|error| format!("cannot make {}: {error}", target.display()))?;
+    Ok(target)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Options, options};
+
+    #[test]
+    fn arguments_are_read_or_refused() {
+        let read = |words: &[&str]| options(&words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>());
+        let expected = Options { filter: Some("clone".into()), allow_skips: true };
+        assert_eq!(read(&["--filter", "clone", "--allow-skips"]), Ok(expected));
+        assert_eq!(read(&["--filter"]), Err("--filter needs a name".into()));
+        assert!(read(&["--fast"]).unwrap_err().contains("--fast"));
+    }
+}
