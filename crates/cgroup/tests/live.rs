@@ -1,90 +1,13 @@
 //! The groups of made-up containers in this machine's real hierarchies.
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic, too")]
 
+mod support;
+
 use hull_cgroup::{Base, Cgroups, GroupOf, Limit, Plan, Version, View};
 use rustix::io::Errno;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-
-/// Groups of one test, gone when it ends, however it ends.
-struct Ground {
-    view: View,
-    dir: String,
-    children: Vec<Child>,
-}
-
-impl Ground {
-    /// `None`, and a word why, where groups cannot be made.
-    fn new(test: &str) -> Option<Self> {
-        let view = View::of_self().unwrap();
-        if !rustix::process::getuid().is_root() || view.hierarchies.is_empty() {
-            eprintln!("skipped: needs root and mounted cgroup hierarchies");
-            return None;
-        }
-        Some(Self { view, dir: format!("hull-test-{}-{test}", std::process::id()), children: Vec::new() })
-    }
-
-    fn plan(&self, name: &str) -> Plan {
-        Plan { dir: Some(self.dir.clone()), ..Plan::new(name) }
-    }
-
-    fn has(&self, controller: &str) -> bool {
-        let found = self
-            .view
-            .hierarchies
-            .iter()
-            .any(|h| h.version == Version::One && h.controllers.iter().any(|c| c == controller));
-        if !found {
-            eprintln!("skipped: cgroup v1's {controller} is not mounted");
-        }
-        found
-    }
-
-    /// A process that lasts and is a child of ours.
-    fn process(&mut self) -> i32 {
-        let child = Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn().unwrap();
-        let pid = i32::try_from(child.id()).unwrap();
-        self.children.push(child);
-        pid
-    }
-
-    fn directories(&self) -> Vec<PathBuf> {
-        self.view.hierarchies.iter().map(|h| h.mount_point.join(&self.dir)).collect()
-    }
-}
-
-impl Drop for Ground {
-    fn drop(&mut self) {
-        for child in &mut self.children {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        for directory in self.directories() {
-            let end = soon();
-            while directory.exists() && Instant::now() < end {
-                remove(&directory);
-            }
-        }
-    }
-}
-
-fn remove(directory: &std::path::Path) {
-    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|t| t.is_dir()) {
-            remove(&entry.path());
-        }
-    }
-    let _ = std::fs::remove_dir(directory);
-}
-
-fn soon() -> Instant {
-    Instant::now() + Duration::from_secs(10)
-}
-
-fn groups_of(pid: i32) -> String {
-    std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap()
-}
+use std::process::{Command, Stdio};
+use support::{Ground, groups_of, soon};
 
 fn limit(version: Version, file: &str, value: &str) -> Limit {
     Limit { version, file: file.into(), value: value.into() }
@@ -122,35 +45,6 @@ fn a_process_is_placed_in_every_hierarchy_and_all_goes_again() {
             .filter(|e| e.file_type().unwrap().is_dir())
             .collect();
         assert!(left.is_empty(), "{left:?} left in {}", directory.display());
-    }
-}
-
-#[test]
-fn the_monitor_enters_and_leaves_by_the_pivot() {
-    let Some(ground) = Ground::new("monitor") else { return };
-    // The test's own process is the monitor, so it goes back afterwards.
-    struct Back(Vec<(PathBuf, u32)>);
-    impl Drop for Back {
-        fn drop(&mut self) {
-            for (procs, pid) in &self.0 {
-                let _ = std::fs::write(procs, pid.to_string());
-            }
-        }
-    }
-    let own = |h: &hull_cgroup::Hierarchy| {
-        let group = h.own_group.strip_prefix(&h.mount_root).unwrap();
-        (h.mount_point.join(group).join("cgroup.procs"), std::process::id())
-    };
-    let _back = Back(ground.view.hierarchies.iter().map(own).collect());
-    let cgroups = Cgroups::create(&ground.view, &ground.plan("c")).unwrap();
-    cgroups.enter_monitor().unwrap();
-    let pid = i32::try_from(std::process::id()).unwrap();
-    for line in groups_of(pid).lines() {
-        assert!(line.ends_with(&format!("/{}/lxc.monitor.c", ground.dir)), "{line}");
-    }
-    cgroups.remove(soon()).unwrap();
-    for line in groups_of(pid).lines() {
-        assert!(line.ends_with(&format!("/{}/lxc.pivot", ground.dir)), "{line}");
     }
 }
 

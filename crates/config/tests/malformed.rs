@@ -1,5 +1,7 @@
 //! Malformed configurations, each of which must give one clear line.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
 use std::path::Path;
 
 use hull_config::{Config, IncludeReader, Included};
@@ -23,7 +25,7 @@ impl IncludeReader for Fake {
             "/i/loop2.conf" => Included::File(b"lxc.include = /i/loop.conf".to_vec()),
             "/l/c/config" => Included::File(b"".to_vec()),
             "/i/bad.conf" => Included::File(b"\nlxc.uts.nam = x".to_vec()),
-            "/i/fan.conf" => Included::File(b"lxc.include = /i/wide.d".repeat(1)),
+            "/i/fan.conf" => Included::File(b"lxc.include = /i/wide.d".to_vec()),
             "/i/wide.d" => Included::Directory((0..2000).map(|n| format!("/i/w{n}").into()).collect()),
             "/i/denied.conf" => return Err(std::io::ErrorKind::PermissionDenied.into()),
             path if path.starts_with("/i/w") => Included::File(Vec::new()),

@@ -1,2 +1,113 @@
-//! Not built yet.
-fn main() {}
+//! One running container's supervisor: reads its command line, loads the configuration, and hands both to
+//! `hull-runtime`.
+
+mod arguments;
+mod directory;
+
+use arguments::Arguments;
+use hull_config::Config;
+use hull_runtime::{Command, Error, Mode, Result, Start, launch, supervise};
+use hull_sys::process;
+use std::ffi::CString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// The first argument of a program that already runs from where no container can write to it.
+const SEALED: &str = "--sealed";
+
+fn main() -> ExitCode {
+    let mut words: Vec<String> = std::env::args_os().skip(1).map(|w| w.to_string_lossy().into_owned()).collect();
+    if words.first().map(String::as_str) != Some(SEALED) {
+        // Never from here on: a container's first process starts as a copy of this one.
+        return fail(&seal());
+    }
+    words.remove(0);
+    match run(words) {
+        Ok(code) => ExitCode::from(code),
+        Err(e) => fail(&e.to_string()),
+    }
+}
+
+fn fail(line: &str) -> ExitCode {
+    eprintln!("hull-monitor: {line}");
+    ExitCode::FAILURE
+}
+
+/// Executes this program again from a sealed copy; returns why that failed.
+fn seal() -> String {
+    let bytes = |word: std::ffi::OsString| CString::new(word.into_vec()).unwrap_or_default();
+    let mut argv: Vec<CString> = std::env::args_os().map(bytes).collect();
+    argv.insert(1.min(argv.len()), CString::new(SEALED).unwrap_or_default());
+    let environment: Vec<CString> = std::env::vars_os()
+        .map(|(mut key, value)| {
+            key.push("=");
+            key.push(value);
+            bytes(key)
+        })
+        .collect();
+    match hull_sys::sealed::reexec(&argv, &environment) {
+        Ok(never) => match never {},
+        Err(e) => format!("this program cannot be put out of the container's reach: {e}"),
+    }
+}
+
+fn run(words: Vec<String>) -> Result<u8> {
+    let arguments = Arguments::parse(words).map_err(Error::new)?;
+    let status = arguments.status_fd.map(process::inherited).transpose()?;
+    if !arguments.foreground
+        && let process::Fork::Parent { .. } = process::fork(0, None)?
+    {
+        // The daemon goes on; whoever waits reads its status.
+        process::exit(0);
+    }
+    if !arguments.foreground {
+        let _ = rustix::process::setsid();
+    }
+    let config = match load(&arguments) {
+        Ok(config) => config,
+        Err(e) => {
+            launch::report_failure(status, &e);
+            return Err(e);
+        }
+    };
+    let ended = supervise::run(Start { status, ..start(arguments, config) })?;
+    Ok(u8::try_from(ended.code() & 0xff).unwrap_or(u8::MAX))
+}
+
+fn load(arguments: &Arguments) -> Result<Config> {
+    let default = arguments.lxcpath.join(&arguments.name).join("config");
+    let path: &Path = arguments.config.as_deref().unwrap_or(&default);
+    let mut config = Config::load(path).map_err(|e| Error::new(e.to_string()))?;
+    for (key, value) in &arguments.set {
+        config.set(key, value).map_err(|e| Error::new(e.to_string()))?;
+    }
+    Ok(config)
+}
+
+fn start(arguments: Arguments, config: Config) -> Start<'static> {
+    let root = rustix::process::geteuid().is_root();
+    let variable = |name: &str| std::env::var(name).ok();
+    let command = match (arguments.command.is_empty(), arguments.reaped) {
+        (true, _) => Command::Init,
+        (false, true) => Command::Reaped(arguments.command),
+        (false, false) => Command::AsInit(arguments.command),
+    };
+    Start {
+        lxcpath: arguments.lxcpath,
+        name: arguments.name,
+        config,
+        command,
+        mode: if arguments.foreground { Mode::Foreground } else { Mode::Daemon },
+        provider: &directory::Directories,
+        status: None,
+        pidfile: arguments.pidfile,
+        rundir: if root { Some("/run".into()) } else { variable("XDG_RUNTIME_DIR").map(PathBuf::from) },
+        share: arguments.share,
+        allow_unconfined: arguments.allow_unconfined,
+        inherited: std::env::vars().collect(),
+        term: variable("TERM").filter(|_| arguments.foreground),
+        uid: arguments.uid,
+        gid: arguments.gid,
+    }
+}

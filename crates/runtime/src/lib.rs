@@ -1,1 +1,26 @@
 //! Starts, supervises and enters containers.
+//!
+//! [`supervise::run`] is one container's life, meant for a process of its own (`hull-monitor`): it decides
+//! everything, clones, serves LXC's command socket while the container runs, and cleans up. [`attach::run`]
+//! executes a command in a running container, Hull's or stock LXC's. [`stop`] ends one. [`launch`] is for
+//! the program that starts `hull-monitor`.
+//!
+//! Storage is the caller's: a [`RootfsProvider`] hands in the root file system. Deliberately absent: threads,
+//! storage drivers, and reading the environment.
+#![forbid(unsafe_code)]
+
+mod error;
+mod hooks;
+mod inside;
+pub mod launch;
+pub mod log;
+mod rootfs;
+mod start;
+pub mod supervise;
+mod support;
+mod terminal;
+
+pub use error::{Error, Result};
+pub use rootfs::{Rootfs, RootfsOptions, RootfsProvider, RootfsSource};
+pub use start::{Command, Mode, Start};
+pub use support::{Unsupported, unsupported};

@@ -1,1 +1,9 @@
 //! Proves a storage driver: simulated driver, crash loop, fault injection, conformance suite.
+#![forbid(unsafe_code)]
+
+pub mod conformance;
+pub mod ground;
+pub mod plain;
+mod skip;
+
+pub use ground::{Ground, GroundInstance, SkipReason};

@@ -41,6 +41,7 @@ mod journal;
 pub mod lock;
 pub mod mark;
 mod name;
+pub mod paths;
 mod placement;
 mod plan;
 mod registry;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hull_mount::Access;
 
+use crate::capability::Tie;
 use crate::choose::{CloneMode, Method, choose};
 use crate::driver::{Driver, Source};
 use crate::error::{Error, ErrorKind, Result};

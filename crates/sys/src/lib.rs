@@ -11,11 +11,17 @@ pub mod clock;
 mod error;
 pub mod fd;
 pub mod inode;
+pub mod keyring;
 pub mod lock;
 pub mod loopdev;
 pub mod mount;
+pub mod netif;
+pub mod prctl;
 pub mod private;
 pub mod process;
+pub mod sealed;
+pub mod seccomp;
+pub mod signal;
 pub mod socket;
 
 pub use error::{Error, Result};

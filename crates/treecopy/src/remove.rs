@@ -18,7 +18,7 @@ use crate::dir::{
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::limits::Budget;
 use crate::observe::{Observer, Progress, Tally};
-use crate::unlock::{Access, open_locked_dir, unlink};
+use crate::unlock::{Access, allow_changes, open_locked_dir, unlink};
 
 /// How to remove.
 #[derive(Debug)]
@@ -49,8 +49,8 @@ pub struct Removed {
 /// Removes the entry `name` of the directory `parent` and everything below it.
 ///
 /// Follows no symlink and crosses no mount. Directories that their owner locked (mode 0) are opened,
-/// also for a normal user; nested btrfs subvolumes are emptied and removed like directories (Linux 4.18), except
-/// read-only ones (`EROFS`). What is gone already counts as removed.
+/// also for a normal user; btrfs subvolumes are made writable, emptied and removed like directories (Linux 4.18),
+/// which their owner may do, too. What is gone already counts as removed.
 ///
 /// Requires Linux 5.8 and a mounted /proc, and that `name` is one component. Fails with
 /// [`ErrorKind::MountPoint`], naming it, when something is mounted inside: what lies behind it is not
@@ -183,7 +183,9 @@ impl<'a> Walker<'a> {
         }
         match open_locked_dir(&access, dir, name) {
             Ok(child) => {
-                let identity = Identity::of(&status(&child).call("statx")?);
+                let status = status(&child).call("statx")?;
+                allow_changes(&child, &status)?;
+                let identity = Identity::of(&status);
                 self.levels.push(Level {
                     open: Some(Arc::new(child)),
                     entries: Entries::default(),

@@ -12,7 +12,7 @@ mod signal;
 
 pub use capability::Capability;
 pub use idmap::{IdKind, IdMap, check_id_maps};
-pub use mount::{Create, MountEntry, MountIdMap, Propagation};
+pub use mount::{Create, MountEntry, MountIdMap, Propagation, PropagationKind, Recursive};
 pub use mount_auto::{AutoMounts, CgroupAuto, CgroupView, ProcAuto, SharedMounts, SysAuto};
 pub use namespace::Namespace;
 pub use network::{Gateway4, Gateway6, HardwareAddress, InterfaceAddress4, InterfaceAddress6};
