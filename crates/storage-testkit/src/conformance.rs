@@ -88,6 +88,6 @@ fn carry_out(case: &Case, name: &str, of: Registration, ground: &Lazy) -> Result
 }
 
 fn skipped(name: &str, reason: &str) -> Completion {
-    crate::skip::skip(name, reason);
+    hull_testskip::skip(name, reason);
     Completion::ignored_with(reason)
 }

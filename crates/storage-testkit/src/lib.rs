@@ -2,8 +2,9 @@
 #![forbid(unsafe_code)]
 
 pub mod conformance;
+pub mod crash;
 pub mod ground;
 pub mod plain;
-mod skip;
+pub mod sim;
 
 pub use ground::{Ground, GroundInstance, SkipReason};

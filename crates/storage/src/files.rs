@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use hull_treecopy::{Observer, RemoveOptions};
+use hull_treecopy::{CopyOptions, Observer, RemoveOptions};
 use rustix::fd::AsFd;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
@@ -71,6 +71,19 @@ pub fn reclaim(what: &Resource, observer: &dyn Observer) -> Result<Outcome> {
     hull_treecopy::remove_tree(parent.as_fd(), name, &options)
         .map_err(|e| Error::tree(format!("cannot remove {what}"), e))?;
     Ok(Outcome::Done)
+}
+
+/// Copies all files of the directory `from`, and its own attributes, into the empty directory `to`.
+pub fn copy(from: &Path, to: &Path, observer: &dyn Observer) -> Result<()> {
+    let open = |path: &Path| {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::openat(CWD, path, flags, Mode::empty())
+            .map_err(|e| Error::os(format!("cannot open {}", path.display()), e))
+    };
+    let options = CopyOptions { observer, ..CopyOptions::default() };
+    hull_treecopy::copy_tree(open(from)?.as_fd(), open(to)?.as_fd(), &options)
+        .map_err(|e| Error::tree(format!("cannot copy {} to {}", from.display(), to.display()), e))?;
+    Ok(())
 }
 
 /// [`crate::Driver::usage`] for a directory tree.

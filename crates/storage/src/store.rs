@@ -185,8 +185,13 @@ impl Store {
         let owner = self.driver(current.driver())?;
         let place = owner.placement(current)?;
         let mode = CloneMode::SnapshotElseCopy;
-        let (driver, method) =
+        let (mut driver, mut method) =
             self.method(snapshot, Some(current.driver()), &place, mode, Access::ReadWrite)?;
+        let tied = matches!(method, Method::Clone(offer) if offer.tie == Tie::Unguarded);
+        if tied && self.driver(snapshot.driver())?.capabilities().standalone {
+            // What is restored must not hang on the snapshot it came from, which may be deleted next.
+            (driver, method) = self.method(snapshot, None, &place, mode, Access::ReadWrite)?;
+        }
         let content = Content::Of { from: snapshot, method, access: Access::ReadWrite };
         let mut plan = Plan::default();
         // The moves of the clone come after the one that frees its name.
