@@ -67,10 +67,9 @@ impl Environment {
             "lxc.default_config" => path(self.config_dir().join("default.conf")),
             "lxc.lxcpath" if self.privileged => Some("/var/lib/lxc".into()),
             "lxc.lxcpath" => path(self.home.join(".local/share/lxc")),
-            "lxc.bdev.lvm.vg"
-            | "lxc.bdev.lvm.thin_pool"
-            | "lxc.bdev.zfs.root"
-            | "lxc.bdev.rbd.rbdpool" => Some("lxc".into()),
+            "lxc.bdev.lvm.vg" | "lxc.bdev.lvm.thin_pool" | "lxc.bdev.zfs.root" | "lxc.bdev.rbd.rbdpool" => {
+                Some("lxc".into())
+            }
             _ => None,
         }
     }
@@ -158,7 +157,9 @@ impl Environment {
         let leaf = format!("lxc-{wanted}");
         dirs.iter().map(|dir| dir.join(&leaf)).find(found).ok_or_else(|| {
             let [own, lxc] = dirs.map(|d| d.display().to_string());
-            Failure::new(format!("there is no template called {wanted:?}: {leaf} is neither in {own} nor in {lxc}"))
+            Failure::new(format!(
+                "there is no template called {wanted:?}: {leaf} is neither in {own} nor in {lxc}"
+            ))
         })
     }
 
@@ -232,7 +233,10 @@ mod tests {
         let user = environment(false, "");
         assert_eq!(user.lxcpath(), Path::new("/home/u/.local/share/lxc"));
         assert_eq!(user.state_dir(), Path::new("/home/u/.local/state/hull"));
-        let set = environment(true, "# lxc.lxcpath = /no\n lxc.lxcpath=/srv/c \nlxc.lxcpath = /later\nlxc.cgroup.use =\n");
+        let set = environment(
+            true,
+            "# lxc.lxcpath = /no\n lxc.lxcpath=/srv/c \nlxc.lxcpath = /later\nlxc.cgroup.use =\n",
+        );
         assert_eq!(set.lxcpath(), Path::new("/srv/c"));
         assert_eq!(set.global("lxc.cgroup.use"), None);
         assert_eq!(set.settings().get("lxc.bdev.zfs.root"), Some("lxc"));

@@ -7,9 +7,11 @@ mod facts;
 mod generate;
 mod hull;
 mod lxc;
+mod monitor;
 mod output;
 mod progress;
 mod session;
+mod shutdown;
 mod sizes;
 
 use std::ffi::OsString;

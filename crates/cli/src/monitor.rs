@@ -79,8 +79,70 @@ impl Launch {
     }
 }
 
+/// A command in a running container.
+#[derive(Debug, Default)]
+pub(crate) struct Entry {
+    lxcpath: PathBuf,
+    name: String,
+    /// Privileges to keep that the container has not, as LXC writes them; empty for all.
+    pub(crate) elevated: Option<String>,
+    /// The namespaces to enter, as LXC writes them, instead of all.
+    pub(crate) namespaces: Option<String>,
+    /// The environment begins empty.
+    pub(crate) clear_environment: bool,
+    /// Variables to set, `NAME=VALUE`.
+    pub(crate) set: Vec<String>,
+    /// Variables of the caller to keep though the environment begins empty.
+    pub(crate) keep: Vec<String>,
+    /// The user.
+    pub(crate) uid: Option<u32>,
+    /// The group.
+    pub(crate) gid: Option<u32>,
+    /// The directory to start in.
+    pub(crate) cwd: Option<PathBuf>,
+    /// What to run instead of a shell.
+    pub(crate) command: Vec<OsString>,
+}
+
+impl Entry {
+    /// A shell in the container `name` of `lxcpath`.
+    pub(crate) fn new(lxcpath: &Path, name: &str) -> Self {
+        Self { lxcpath: lxcpath.to_path_buf(), name: name.to_owned(), ..Self::default() }
+    }
+
+    /// Becomes the command; its exit status is the command's. Returns only when that fails.
+    pub(crate) fn enter(&self, environment: &Environment) -> Outcome {
+        Err(become_monitor(environment, &self.arguments()))
+    }
+
+    /// As `hull_runtime::launch` documents them.
+    fn arguments(&self) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = vec!["--attach".into()];
+        let mut option = |name: &str, value: &str| arguments.extend([name.into(), value.into()]);
+        self.elevated.iter().for_each(|privileges| option("--elevated", privileges));
+        self.namespaces.iter().for_each(|kinds| option("--namespaces", kinds));
+        self.set.iter().for_each(|text| option("--set-var", text));
+        self.keep.iter().for_each(|name| option("--keep-var", name));
+        self.uid.iter().for_each(|uid| option("--uid", &uid.to_string()));
+        self.gid.iter().for_each(|gid| option("--gid", &gid.to_string()));
+        if let Some(dir) = &self.cwd {
+            arguments.extend(["--cwd".into(), dir.clone().into_os_string()]);
+        }
+        if self.clear_environment {
+            arguments.push("--clear-env".into());
+        }
+        arguments.push(self.lxcpath.clone().into_os_string());
+        arguments.push(self.name.clone().into());
+        if !self.command.is_empty() {
+            arguments.push("--".into());
+            arguments.extend(self.command.iter().cloned());
+        }
+        arguments
+    }
+}
+
 /// Replaces this process by the monitor; returns why that failed.
-pub(crate) fn become_monitor(environment: &Environment, arguments: &[OsString]) -> Failure {
+fn become_monitor(environment: &Environment, arguments: &[OsString]) -> Failure {
     match environment.monitor() {
         Ok(program) => {
             let error = Command::new(&program).args(arguments).exec();
@@ -103,8 +165,9 @@ mod tests {
         launch.share = vec![("net", "c0".into())];
         launch.uid = Some(7);
         launch.command = vec!["ls".into(), "--uid".into()];
-        let expected =
-            ["--set", "a=b c", "--share", "net=c0", "--uid", "7", "--reaped", "/x", "c1", "--", "ls", "--uid"];
+        let expected = [
+            "--set", "a=b c", "--share", "net=c0", "--uid", "7", "--reaped", "/x", "c1", "--", "ls", "--uid",
+        ];
         assert_eq!(launch.arguments(), expected);
     }
 }

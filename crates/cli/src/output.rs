@@ -13,7 +13,9 @@ pub(crate) fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
     match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
         Ok(()) => Ok(()),
         Err(e) if e.kind() == ErrorKind::BrokenPipe => std::process::exit(141),
-        Err(e) => Err(Failure::new(format!("cannot write to standard output: {}", crate::errors::reason(&e)))),
+        Err(e) => {
+            Err(Failure::new(format!("cannot write to standard output: {}", crate::errors::reason(&e))))
+        }
     }
 }
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use hull_container::{Containers, Options};
 use hull_storage::lock::Wait;
-use hull_storage::{Durability, Recovered};
+use hull_storage::{DriverName, Durability, Registry, Settings};
 
 use crate::environment::Environment;
-use crate::errors::{Failure, one_line};
+use crate::errors::Failure;
 use crate::progress::Progress;
 
 /// What a command is about to do.
@@ -16,8 +16,7 @@ use crate::progress::Progress;
 pub(crate) enum Purpose {
     /// It changes nothing.
     Look,
-    /// It changes something: what dead commands left is settled first, copies show how far they are, and
-    /// Ctrl-C ends them cleanly.
+    /// It changes something: copies show how far they are, and Ctrl-C ends them cleanly.
     Change,
 }
 
@@ -41,16 +40,12 @@ impl Session {
         quiet: bool,
     ) -> Result<Self, Failure> {
         let registry = hull_drivers::builtin();
-        // The first driver is the one that works everywhere; LXC, too, takes it unless told otherwise.
-        let default_store = match registry.drivers().first() {
-            Some(first) => first.name,
-            None => return Err(Failure::new("this build of Hull has no storage driver")),
-        };
-        let exists = lxcpath.exists();
+        let settings = environment.settings();
+        let default_store = default_store(&registry, &settings)?;
         let containers = Containers::open(Options {
             lxcpath,
             rundir: environment.rundir(),
-            settings: environment.settings(),
+            settings,
             registry,
             default_store,
             observer: match purpose {
@@ -60,14 +55,7 @@ impl Session {
             durability: Durability::Crash,
             wait: Wait::UpTo(Duration::from_secs(30)),
         })?;
-        let session = Self { containers };
-        if purpose == Purpose::Change && exists {
-            let recovered = session.containers.recover()?;
-            if !quiet {
-                tell(&recovered);
-            }
-        }
-        Ok(session)
+        Ok(Self { containers })
     }
 
     /// The containers.
@@ -76,12 +64,11 @@ impl Session {
     }
 }
 
-/// Says on stderr what was found half-done.
-fn tell(recovered: &Recovered) {
-    for operation in &recovered.settled {
-        eprintln!("hull: settled an interrupted {}", one_line(operation));
-    }
-    for error in &recovered.failed {
-        eprintln!("hull: {}", one_line(&error.to_string()));
-    }
+/// The store that works on any file system; LXC, too, takes it unless told otherwise.
+pub(crate) fn default_store(registry: &Registry, settings: &Settings) -> Result<DriverName, Failure> {
+    let anywhere = registry.drivers().iter().find(|registration| {
+        let facts = (registration.open)(settings).capabilities();
+        facts.standalone && facts.anywhere
+    });
+    anywhere.map(|r| r.name).ok_or_else(|| Failure::new("this build of Hull has no storage driver"))
 }

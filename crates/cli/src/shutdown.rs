@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use hull_config::Config;
-use hull_config::value::Signal;
 use hull_container::Container;
 use hull_ipc::State;
 use rustix::fd::OwnedFd;
@@ -87,11 +86,10 @@ fn ask(container: &Container<'_>, wish: Wish) -> Result<(), Failure> {
     };
     let config = if container.is_defined() { container.config()? } else { Config::empty() };
     let signals = config.signals()?;
-    let number = |signal: Signal| i32::from(signal.number());
     let signal = match wish {
-        Wish::Reboot => number(signals.reboot),
+        Wish::Reboot => signals.reboot.number(),
         Wish::Halt if !signals.halt_is_set && blocks(pid, HALT_OF_SYSTEMD) => HALT_OF_SYSTEMD,
-        Wish::Halt => number(signals.halt),
+        Wish::Halt => signals.halt.number(),
     };
     hull_sys::signal::send(&init, signal)
         .map_err(|e| Failure::new(format!("cannot signal the init of {}: {e}", container.name())))

@@ -9,7 +9,7 @@ use hull_ipc::State;
 
 use crate::errors::Failure;
 
-pub(crate) use network::{Link, links};
+pub(crate) use network::links;
 pub(crate) use usage::{Usage, usage};
 
 /// What is known of a container.

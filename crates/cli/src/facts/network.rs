@@ -44,7 +44,8 @@ pub(crate) fn links(client: &Client) -> Vec<Link> {
             "empty" | "none" => None,
             _ => item("link"),
         };
-        let Some(name) = name.map(|n| n.trim().to_owned()).filter(|n| !n.is_empty() && !n.contains('/')) else {
+        let Some(name) = name.map(|n| n.trim().to_owned()).filter(|n| !n.is_empty() && !n.contains('/'))
+        else {
             continue;
         };
         let count = |what: &str| -> Option<u64> {

@@ -32,9 +32,10 @@ pub(crate) fn usage(client: &Client) -> Usage {
     };
     Usage {
         cpu_nanoseconds: match &cpu {
-            Some(dir) if dir.unified => {
-                dir.read("cpu.stat").and_then(|text| field(&text, "usage_usec")).map(|us: u64| us.saturating_mul(1000))
-            }
+            Some(dir) if dir.unified => dir
+                .read("cpu.stat")
+                .and_then(|text| field(&text, "usage_usec"))
+                .map(|us: u64| us.saturating_mul(1000)),
             _ => number(&cpu, "cpuacct.usage", "cpu.stat"),
         },
         block_io_bytes: blkio.as_ref().and_then(|dir| match dir.unified {

@@ -11,9 +11,21 @@ use crate::session::Purpose;
 
 pub(super) fn table() -> Command {
     let own = [
-        table::optional("elevated-privileges", 'e', "elevated-privileges", "PRIVILEGES", "Keep privileges the container has not: CAP, CGROUP, LSM with | between them; all unless given"),
+        table::optional(
+            "elevated-privileges",
+            'e',
+            "elevated-privileges",
+            "PRIVILEGES",
+            "Keep privileges the container has not: CAP, CGROUP, LSM with | between them; all unless given",
+        ),
         table::value("arch", 'a', "arch", "ARCH", "Architecture the command sees"),
-        table::value("namespaces", 's', "namespaces", "KINDS", "Enter only these namespaces, with | between them: MOUNT PID UTSNAME IPC USER NETWORK CGROUP"),
+        table::value(
+            "namespaces",
+            's',
+            "namespaces",
+            "KINDS",
+            "Enter only these namespaces, with | between them: MOUNT PID UTSNAME IPC USER NETWORK CGROUP",
+        ),
         table::flag("remount-sys-proc", 'R', "remount-sys-proc", "Mount /proc and /sys anew for the command"),
         table::flag("clear-env", '\0', "clear-env", "Begin with an empty environment"),
         table::flag("keep-env", '\0', "keep-env", "Keep the caller's environment, which is usual"),

@@ -81,7 +81,8 @@ impl<'a> Call<'a> {
     /// The argument of the option `id` as a number.
     pub(crate) fn number<T: std::str::FromStr>(&self, id: &str) -> Result<Option<T>, Failure> {
         let Some(text) = self.value(id)? else { return Ok(None) };
-        let number = text.parse().map_err(|_| Failure::new(format!("--{id} wants a number, not {text:?}")))?;
+        let number =
+            text.parse().map_err(|_| Failure::new(format!("--{id} wants a number, not {text:?}")))?;
         Ok(Some(number))
     }
 

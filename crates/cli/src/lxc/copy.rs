@@ -26,7 +26,13 @@ pub(super) fn table() -> Command {
         table::flag("foreground", 'F', "foreground", "With -e: the terminal is the new container's console"),
         table::flag("daemon", 'd', "daemon", "With -e: start in the background, which is usual"),
         table::flag("ephemeral", 'e', "ephemeral", "Make a throw-away clone and start it"),
-        table::value("mount", 'm', "mount", "KIND=FROM[:TO[:ro]]", "With -e: mount the host's directory FROM at TO; KIND is bind"),
+        table::value(
+            "mount",
+            'm',
+            "mount",
+            "KIND=FROM[:TO[:ro]]",
+            "With -e: mount the host's directory FROM at TO; KIND is bind",
+        ),
         table::value("backingstorage", 'B', "backingstorage", "STORE", "Kind of store for the new container"),
         table::flag("tmpfs", 't', "tmpfs", "With -e: keep the changes in memory"),
         table::value("fssize", 'L', "fssize", "SIZE", "Size of a new block device"),
@@ -94,7 +100,9 @@ fn rename(call: &Call<'_>, container: &Container<'_>, new: &str) -> Outcome {
 /// What follows `--`, for the clone hooks.
 fn hook_args(call: &Call<'_>) -> Result<Vec<String>, Failure> {
     let text = |arg: &std::ffi::OsString| {
-        arg.to_str().map(str::to_owned).ok_or_else(|| Failure::new(format!("the hook argument {arg:?} is not UTF-8")))
+        arg.to_str()
+            .map(str::to_owned)
+            .ok_or_else(|| Failure::new(format!("the hook argument {arg:?} is not UTF-8")))
     };
     call.rest().iter().map(text).collect()
 }

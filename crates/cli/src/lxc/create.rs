@@ -5,12 +5,12 @@ use std::process::ExitCode;
 
 use clap::Command;
 use hull_container::{Content, CreateRequest, Template};
-use hull_storage::{DriverName, VolumeSpec};
+use hull_storage::{DriverName, Settings, VolumeSpec};
 
 use super::call::Call;
 use super::table;
 use crate::errors::{Failure, Outcome};
-use crate::session::{Purpose, Session};
+use crate::session::{Purpose, Session, default_store};
 
 /// Options for kinds of store this build has none of.
 const OTHER_STORES: [&str; 9] =
@@ -19,8 +19,20 @@ const OTHER_STORES: [&str; 9] =
 pub(super) fn table() -> Command {
     let own = [
         table::value("config", 'f', "config", "FILE", "Configuration to begin with"),
-        table::value("template", 't', "template", "TEMPLATE", "Program that fills the root file system, by name or absolute path; none is no root file system"),
-        table::value("bdev", 'B', "bdev", "STORE", "Kind of store; several, comma-separated, are tried in order; best is the best there is"),
+        table::value(
+            "template",
+            't',
+            "template",
+            "TEMPLATE",
+            "Program that fills the root file system, by name or absolute path; none is no root file system",
+        ),
+        table::value(
+            "bdev",
+            'B',
+            "bdev",
+            "STORE",
+            "Kind of store; several, comma-separated, are tried in order; best is the best there is",
+        ),
         table::value("dir", '\0', "dir", "DIR", "Put the root file system at the absolute path DIR"),
         table::value("lvname", '\0', "lvname", "NAME", "Logical volume, for lvm"),
         table::value("vgname", '\0', "vgname", "NAME", "Volume group, for lvm"),
@@ -98,7 +110,7 @@ pub(crate) fn stores(session: &Session, list: Option<&str>) -> Result<Vec<Driver
         match word {
             "best" => names.extend(best(session)),
             // LXC's word for the store that needs nothing.
-            "none" => names.extend(registry.drivers().first().map(|r| r.name)),
+            "none" => names.push(default_store(registry, &Settings::default())?),
             word => names.push(registry.resolve(word)?.name),
         }
     }

@@ -172,13 +172,18 @@ mod tests {
         ])
     }
 
-    fn check(args: &[&str], expect: Result<(&[(&str, Option<&str>)], &[&str]), &str>) {
+    type Expected<'a> = (&'a [(&'a str, Option<&'a str>)], &'a [&'a str]);
+
+    fn check(args: &[&str], expect: Result<Expected<'_>, &str>) {
         let args: Vec<OsString> = args.iter().map(OsString::from).collect();
         let parsed = parse(&table(), &args);
         match (&parsed, expect) {
             (Ok(found), Ok((options, operands))) => {
-                let got: Vec<_> =
-                    found.options.iter().map(|(id, v)| (id.as_str(), v.as_deref().and_then(OsStr::to_str))).collect();
+                let got: Vec<_> = found
+                    .options
+                    .iter()
+                    .map(|(id, v)| (id.as_str(), v.as_deref().and_then(OsStr::to_str)))
+                    .collect();
                 assert_eq!(got, options, "{args:?}");
                 assert_eq!(found.operands, operands, "{args:?}");
             }

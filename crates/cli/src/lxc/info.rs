@@ -17,7 +17,13 @@ use crate::sizes::humanised;
 
 pub(super) fn table() -> Command {
     let own = [
-        table::value("config", 'c', "config", "KEY", "Show a configuration key; of a running container, as it was started"),
+        table::value(
+            "config",
+            'c',
+            "config",
+            "KEY",
+            "Show a configuration key; of a running container, as it was started",
+        ),
         table::flag("ips", 'i', "ips", "Show the addresses"),
         table::flag("pid", 'p', "pid", "Show the process number of init"),
         table::flag("stats", 'S', "stats", "Show what it uses"),

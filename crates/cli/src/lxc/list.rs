@@ -17,7 +17,17 @@ use crate::session::Purpose;
 
 /// The columns of the fancy form, by the names `-F` takes.
 const COLUMNS: [&str; 11] = [
-    "NAME", "STATE", "PID", "RAM", "SWAP", "AUTOSTART", "GROUPS", "INTERFACE", "IPV4", "IPV6", "UNPRIVILEGED",
+    "NAME",
+    "STATE",
+    "PID",
+    "RAM",
+    "SWAP",
+    "AUTOSTART",
+    "GROUPS",
+    "INTERFACE",
+    "IPV4",
+    "IPV6",
+    "UNPRIVILEGED",
 ];
 const USUAL: &str = "NAME,STATE,AUTOSTART,GROUPS,IPV4,IPV6,UNPRIVILEGED";
 
@@ -25,15 +35,33 @@ pub(super) fn table() -> Command {
     let own = [
         table::flag("line", '1', "line", "Print one name a line"),
         table::flag("fancy", 'f', "fancy", "Print a table"),
-        table::value("fancy-format", 'F', "fancy-format", "COLUMNS", "Columns of the table, comma-separated: NAME STATE PID RAM SWAP AUTOSTART GROUPS INTERFACE IPV4 IPV6 UNPRIVILEGED"),
+        table::value(
+            "fancy-format",
+            'F',
+            "fancy-format",
+            "COLUMNS",
+            "Columns of the table, comma-separated: NAME STATE PID RAM SWAP AUTOSTART GROUPS INTERFACE IPV4 IPV6 UNPRIVILEGED",
+        ),
         table::flag("active", '\0', "active", "Only containers that are active"),
         table::flag("running", '\0', "running", "Only containers that are running"),
         table::flag("frozen", '\0', "frozen", "Only containers that are frozen"),
         table::flag("stopped", '\0', "stopped", "Only containers that are stopped"),
         table::flag("defined", '\0', "defined", "Only containers that have a configuration"),
         table::optional("nesting", '\0', "nesting", "LEVELS", "Look inside running containers, too"),
-        table::value("filter", '\0', "filter", "REGEX", "Only containers whose name matches; may also be the first operand"),
-        table::value("groups", 'g', "groups", "GROUPS", "Only containers in all of these groups, comma-separated"),
+        table::value(
+            "filter",
+            '\0',
+            "filter",
+            "REGEX",
+            "Only containers whose name matches; may also be the first operand",
+        ),
+        table::value(
+            "groups",
+            'g',
+            "groups",
+            "GROUPS",
+            "Only containers in all of these groups, comma-separated",
+        ),
         table::rcfile('\0'),
     ];
     table::table("lxc-ls", "List containers", own)
@@ -57,7 +85,9 @@ pub(super) fn run(call: &Call<'_>) -> Outcome {
     let containers = session.containers();
     let fancy = call.has("fancy");
     let mut found = Vec::new();
-    for name in names(call, containers)?.into_iter().filter(|n| pattern.as_ref().is_none_or(|p| p.is_match(n))) {
+    for name in
+        names(call, containers)?.into_iter().filter(|n| pattern.as_ref().is_none_or(|p| p.is_match(n)))
+    {
         // One container whose configuration is broken does not hide the others.
         let facts = match containers.get(&name).map_err(Failure::from).and_then(|c| Facts::gather(&c)) {
             Ok(facts) => facts,
@@ -140,9 +170,10 @@ fn fancy_table(columns: &[&str], found: &[Facts], used: &[Usage]) -> String {
     if found.is_empty() {
         return String::new();
     }
-    let rows = found.iter().zip(used).map(|(facts, used)| {
-        columns.iter().map(|column| cell(column, facts, used)).collect::<Vec<_>>()
-    });
+    let rows = found
+        .iter()
+        .zip(used)
+        .map(|(facts, used)| columns.iter().map(|column| cell(column, facts, used)).collect::<Vec<_>>());
     let rows: Vec<Vec<String>> = rows.collect();
     let mut text = String::new();
     let width = |index: usize| {

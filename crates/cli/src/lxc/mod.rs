@@ -6,6 +6,7 @@ mod config;
 mod copy;
 mod create;
 mod destroy;
+mod ephemeral;
 mod execute;
 mod getopt;
 mod info;
@@ -24,6 +25,7 @@ use clap::Command;
 use crate::errors::{Failure, Outcome};
 use call::Call;
 pub(crate) use call::trimmed;
+pub(crate) use wait::parse_states;
 
 /// The release of LXC whose interface these commands keep, which is what their `--version` prints.
 const INTERFACE: &str = "5.0.2";

@@ -15,10 +15,28 @@ pub(super) fn table() -> Command {
     let own = [
         table::flag("list", 'L', "list", "List the snapshots"),
         table::flag("showcomments", 'C', "showcomments", "With -L: print the comments, too"),
-        table::value("comment", 'c', "comment", "FILE", "Keep the content of FILE as the new snapshot's comment"),
+        table::value(
+            "comment",
+            'c',
+            "comment",
+            "FILE",
+            "Keep the content of FILE as the new snapshot's comment",
+        ),
         table::value("restore", 'r', "restore", "SNAPSHOT", "Put the container back to SNAPSHOT"),
-        table::value("newname", 'N', "newname", "NEWNAME", "With -r: make a new container of the snapshot instead"),
-        table::value("destroy", 'd', "destroy", "SNAPSHOT", "Delete SNAPSHOT, by its whole name; ALL deletes all"),
+        table::value(
+            "newname",
+            'N',
+            "newname",
+            "NEWNAME",
+            "With -r: make a new container of the snapshot instead",
+        ),
+        table::value(
+            "destroy",
+            'd',
+            "destroy",
+            "SNAPSHOT",
+            "Delete SNAPSHOT, by its whole name; ALL deletes all",
+        ),
         table::rcfile('\0'),
     ];
     table::table("lxc-snapshot", "Make, list, restore or delete snapshots of a container", own)
@@ -28,7 +46,8 @@ pub(super) fn table() -> Command {
 pub(super) fn run(call: &Call<'_>) -> Outcome {
     let name = call.name()?;
     call.refuse(&["rcfile"])?;
-    let acts: Vec<&str> = ["list", "restore", "destroy", "comment"].into_iter().filter(|a| call.has(a)).collect();
+    let acts: Vec<&str> =
+        ["list", "restore", "destroy", "comment"].into_iter().filter(|a| call.has(a)).collect();
     if let [first, second, ..] = acts[..] {
         return Err(Failure::new(format!("--{first} and --{second} do not go together")));
     }
@@ -48,11 +67,11 @@ pub(super) fn run(call: &Call<'_>) -> Outcome {
         list(call, &container)?;
     } else if let Some(snapshot) = call.value("restore")? {
         let request = RestoreRequest { snapshot, new_name: call.value("newname")?, dry_run: false };
-        warn(call, container.restore(&request)?);
+        warn(call, &container.restore(&request)?);
     } else if let Some(snapshot) = call.value("destroy")? {
         delete(call, &container, &snapshot)?;
     } else {
-        warn(call, container.snapshot(&SnapshotRequest { comment, ..SnapshotRequest::default() })?);
+        warn(call, &container.snapshot(&SnapshotRequest { comment, ..SnapshotRequest::default() })?);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -78,15 +97,15 @@ fn list(call: &Call<'_>, container: &Container<'_>) -> Result<(), Failure> {
 fn delete(call: &Call<'_>, container: &Container<'_>, snapshot: &str) -> Result<(), Failure> {
     // LXC takes any beginning of ALL for it, the empty name included.
     if snapshot != "ALL" {
-        warn(call, container.delete_snapshot(snapshot, false)?);
+        warn(call, &container.delete_snapshot(snapshot, false)?);
         return Ok(());
     }
     for snapshot in container.snapshots()? {
-        warn(call, container.delete_snapshot(&snapshot.name, false)?);
+        warn(call, &container.delete_snapshot(&snapshot.name, false)?);
     }
     Ok(())
 }
 
-fn warn(call: &Call<'_>, made: Made) {
+fn warn(call: &Call<'_>, made: &Made) {
     made.warnings.iter().for_each(|warning| call.warn(warning));
 }

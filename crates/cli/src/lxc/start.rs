@@ -18,10 +18,19 @@ pub(super) fn table() -> Command {
         table::rcfile('f'),
         table::value("console", 'c', "console", "FILE", "Use the device or file FILE as console"),
         table::value("console-log", 'L', "console-log", "FILE", "Log the console's output to FILE"),
-        table::flag("close-all-fds", 'C', "close-all-fds", "Let no descriptor of the caller into the container; always so"),
+        table::flag(
+            "close-all-fds",
+            'C',
+            "close-all-fds",
+            "Let no descriptor of the caller into the container; always so",
+        ),
         define(),
     ];
-    table::table("lxc-start", "Start a container, or COMMAND in it instead of its init", own.into_iter().chain(share()))
+    table::table(
+        "lxc-start",
+        "Start a container, or COMMAND in it instead of its init",
+        own.into_iter().chain(share()),
+    )
 }
 
 /// Starts the container and returns once it runs; in the foreground, once it has ended.
@@ -66,9 +75,21 @@ pub(super) fn define() -> Arg {
 pub(super) fn share() -> [Arg; 4] {
     [
         table::value("share-net", '\0', "share-net", "NAME", "Use the network of a container or process"),
-        table::value("share-ipc", '\0', "share-ipc", "NAME", "Use the IPC namespace of a container or process"),
+        table::value(
+            "share-ipc",
+            '\0',
+            "share-ipc",
+            "NAME",
+            "Use the IPC namespace of a container or process",
+        ),
         table::value("share-uts", '\0', "share-uts", "NAME", "Use the host name of a container or process"),
-        table::value("share-pid", '\0', "share-pid", "NAME", "Use the process numbers of a container or process"),
+        table::value(
+            "share-pid",
+            '\0',
+            "share-pid",
+            "NAME",
+            "Use the process numbers of a container or process",
+        ),
     ]
 }
 
@@ -90,7 +111,9 @@ pub(super) fn defines(call: &Call<'_>) -> Result<Vec<(String, String)>, Failure>
         let key = key.trim();
         if !hull_config::keys::is_supported(key) {
             let closest = hull_config::keys::closest(key);
-            return Err(Failure::new(format!("--define: {key:?} is no configuration key; the nearest is {closest}")));
+            return Err(Failure::new(format!(
+                "--define: {key:?} is no configuration key; the nearest is {closest}"
+            )));
         }
         set.push((key.to_owned(), value.trim().to_owned()));
     }

@@ -22,7 +22,13 @@ pub(super) fn table() -> Command {
     let own = [
         table::flag("reboot", 'r', "reboot", "Ask the container to reboot"),
         table::flag("nowait", 'W', "nowait", "Do not wait until it has halted or rebooted"),
-        table::value("timeout", 't', "timeout", "SECONDS", "How long it may take to halt before it is killed; 60 unless given, -1 is for ever"),
+        table::value(
+            "timeout",
+            't',
+            "timeout",
+            "SECONDS",
+            "How long it may take to halt before it is killed; 60 unless given, -1 is for ever",
+        ),
         table::flag("kill", 'k', "kill", "Kill it at once"),
         table::flag("nolock", '\0', "nolock", "Take no locks; Hull takes none to stop a container"),
         table::flag("nokill", '\0', "nokill", "Do not kill it when time is up"),

@@ -26,7 +26,12 @@ pub(crate) fn optional(
     name: &'static str,
     help: &'static str,
 ) -> Arg {
-    named(id, short, long).action(ArgAction::Append).value_name(name).num_args(0..=1).require_equals(true).help(help)
+    named(id, short, long)
+        .action(ArgAction::Append)
+        .value_name(name)
+        .num_args(0..=1)
+        .require_equals(true)
+        .help(help)
 }
 
 /// The table of the command `name`: its own options, then the common ones.
@@ -34,7 +39,13 @@ pub(crate) fn table(name: &'static str, about: &'static str, own: impl IntoItera
     const COMMON: &str = "Common options";
     let common = [
         value("logfile", 'o', "logfile", "FILE", "Append messages to FILE, too"),
-        value("logpriority", 'l', "logpriority", "LEVEL", "Least level that goes to the log file: TRACE DEBUG INFO NOTICE WARN ERROR CRIT ALERT FATAL"),
+        value(
+            "logpriority",
+            'l',
+            "logpriority",
+            "LEVEL",
+            "Least level that goes to the log file: TRACE DEBUG INFO NOTICE WARN ERROR CRIT ALERT FATAL",
+        ),
         flag("quiet", 'q', "quiet", "Print no messages"),
         value("lxcpath", 'P', "lxcpath", "PATH", "Directory the containers are kept in"),
         flag("help", 'h', "help", "Print this help").short_alias('?'),

@@ -24,7 +24,8 @@ pub(super) fn table() -> Command {
 pub(super) fn run(call: &Call<'_>) -> Outcome {
     let name = call.name()?;
     call.refuse(&["rcfile"])?;
-    let wanted = call.value("state")?.ok_or_else(|| Failure::new("say which state to wait for: --state STATE"))?;
+    let wanted =
+        call.value("state")?.ok_or_else(|| Failure::new("say which state to wait for: --state STATE"))?;
     let states = parse_states(&wanted)?;
     let timeout: Option<i64> = call.number("timeout")?;
     let deadline = match timeout.unwrap_or(-1) {
