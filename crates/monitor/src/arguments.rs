@@ -41,13 +41,16 @@ impl Arguments {
                 "--set" => parsed.set.push(pair(&word, &value()?)?),
                 "--share" => {
                     let (kind, whose) = pair(&word, &value()?)?;
-                    let kind = Namespace::parse(&kind).map_err(|_| format!("--share {kind}: no such namespace"))?;
+                    let kind =
+                        Namespace::parse(&kind).map_err(|_| format!("--share {kind}: no such namespace"))?;
                     parsed.share.push((kind, whose));
                 }
                 "--" => {
                     parsed.command = words.by_ref().collect();
                 }
-                option if option.starts_with("--") => return Err(format!("{option} is no option of hull-monitor")),
+                option if option.starts_with("--") => {
+                    return Err(format!("{option} is no option of hull-monitor"));
+                }
                 _ => names.push(word),
             }
         }
@@ -65,7 +68,8 @@ fn number<T: std::str::FromStr>(option: &str, text: &str) -> Result<T, String> {
 }
 
 fn pair(option: &str, text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or_else(|| format!("{option} wants KEY=VALUE, not {text:?}"))?;
+    let (key, value) =
+        text.split_once('=').ok_or_else(|| format!("{option} wants KEY=VALUE, not {text:?}"))?;
     Ok((key.trim().to_owned(), value.trim().to_owned()))
 }
 
@@ -88,7 +92,9 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_told() {
-        for line in ["/x", "/x a b", "/x a/b", "--uid x /x c", "--nonsense /x c", "/x c --set a", "/x c --uid"] {
+        for line in
+            ["/x", "/x a b", "/x a/b", "--uid x /x c", "--nonsense /x c", "/x c --set a", "/x c --uid"]
+        {
             assert!(parse(line).is_err(), "{line}");
         }
     }

@@ -35,7 +35,13 @@ impl Hooks {
 
     /// Runs the hooks of `moment` in order, with `more` in their environment and `arguments` at their end.
     /// The first that fails ends it.
-    pub(crate) fn run(&self, moment: &str, more: &[(&str, String)], arguments: &[String], log: &Log) -> Result<()> {
+    pub(crate) fn run(
+        &self,
+        moment: &str,
+        more: &[(&str, String)],
+        arguments: &[String],
+        log: &Log,
+    ) -> Result<()> {
         self.of(moment).try_for_each(|command| self.run_one(command, moment, more, arguments, log))
     }
 
@@ -74,7 +80,8 @@ impl Hooks {
         if done.status.success() {
             return Ok(());
         }
-        let tail: String = said.trim().chars().rev().take(TAIL).collect::<Vec<_>>().into_iter().rev().collect();
+        let tail: String =
+            said.trim().chars().rev().take(TAIL).collect::<Vec<_>>().into_iter().rev().collect();
         let tail = tail.replace('\n', "; ");
         let colon = if tail.is_empty() { "" } else { ": " };
         Err(Error::new(format!(

@@ -43,7 +43,9 @@ impl Inside {
                     let above = self.open_with(&above, flags)?;
                     match rustix::fs::mkdirat(&above, part.as_os_str(), Mode::from_raw_mode(0o755)) {
                         Ok(()) | Err(Errno::EXIST) => {}
-                        Err(e) => Err(e).named(|| format!("mkdir({} in the root file system)", done.display()))?,
+                        Err(e) => {
+                            Err(e).named(|| format!("mkdir({} in the root file system)", done.display()))?
+                        }
                     }
                     self.open_with(&done, flags)?
                 }
@@ -76,14 +78,17 @@ impl Inside {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
         match rustix::fs::openat(&above, name, flags, Mode::from_raw_mode(0o644)) {
             Ok(_) | Err(Errno::EXIST) => {}
-            Err(e) => Err(e).named(|| format!("open({} in the root file system, O_CREAT)", path.display()))?,
+            Err(e) => {
+                Err(e).named(|| format!("open({} in the root file system, O_CREAT)", path.display()))?
+            }
         }
         self.open(path)
     }
 
     /// Replaces `path`, whose directory must exist, by a symlink to `target`, unless it already is one.
     pub(crate) fn symlink(&self, target: &str, path: &Path) -> Result<()> {
-        let above = self.open_with(path.parent().unwrap_or(Path::new("")), OFlags::PATH | OFlags::DIRECTORY)?;
+        let above =
+            self.open_with(path.parent().unwrap_or(Path::new("")), OFlags::PATH | OFlags::DIRECTORY)?;
         let name = path.file_name().unwrap_or_default();
         if rustix::fs::readlinkat(&above, name, Vec::new()).is_ok_and(|t| t.as_bytes() == target.as_bytes()) {
             return Ok(());

@@ -68,13 +68,17 @@ pub fn read_status(status: OwnedFd) -> Result<Vec<String>> {
 /// before [`crate::supervise::run`], which tells its own.
 pub fn report_failure(status: Option<OwnedFd>, error: &Error) {
     if let Some(status) = status {
-        crate::terminal::write_all(&status, format!("!{}\n", error.to_string().replace('\n', " ")).as_bytes());
+        crate::terminal::write_all(
+            &status,
+            format!("!{}\n", error.to_string().replace('\n', " ")).as_bytes(),
+        );
     }
 }
 
 /// A pipe whose writing end survives an exec.
 fn pipe() -> Result<(OwnedFd, OwnedFd)> {
-    let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).named(|| "pipe2()".into())?;
+    let (read, write) =
+        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).named(|| "pipe2()".into())?;
     rustix::io::fcntl_setfd(&write, rustix::io::FdFlags::empty()).named(|| "fcntl(pipe, F_SETFD)".into())?;
     Ok((read, write))
 }

@@ -25,7 +25,10 @@ impl Unsupported {
 
 /// Keys accepted without effect, and why that harms nobody who reads the line.
 const IGNORED: [(&str, &str); 10] = [
-    ("lxc.monitor.unshare", "the monitor mounts nothing in its own namespace, so there is nothing to unshare"),
+    (
+        "lxc.monitor.unshare",
+        "the monitor mounts nothing in its own namespace, so there is nothing to unshare",
+    ),
     ("lxc.log.syslog", "logging to syslog is not built yet"),
     ("lxc.apparmor.allow_incomplete", "there is no AppArmor support yet"),
     ("lxc.apparmor.allow_nesting", "there is no AppArmor support yet"),
@@ -54,7 +57,11 @@ pub fn unsupported(config: &Config) -> Vec<Unsupported> {
         if is_set(key) && !lax {
             // As in LXC, what the kernel does not have is passed over with a warning.
             let has = hull_security::lsm::has_apparmor();
-            note(key, has, if has { "AppArmor profiles are not built yet" } else { "this kernel has no AppArmor" });
+            note(
+                key,
+                has,
+                if has { "AppArmor profiles are not built yet" } else { "this kernel has no AppArmor" },
+            );
         }
     }
     if is_set("lxc.selinux.context") {

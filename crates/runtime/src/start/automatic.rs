@@ -51,7 +51,12 @@ pub(crate) fn mount_kernel(inside: &Inside, what: Automatic) -> Result<()> {
 /// Mounts the cgroup hierarchies the calling process is in. `own_namespace`: the process has a cgroup
 /// namespace, so that its own group is each hierarchy's root. Requires sysfs to be mounted, or `/sys/fs/cgroup`
 /// to be there.
-pub(crate) fn mount_cgroups(inside: &Inside, what: Cgroups, own_namespace: bool, can_mount: bool) -> Result<()> {
+pub(crate) fn mount_cgroups(
+    inside: &Inside,
+    what: Cgroups,
+    own_namespace: bool,
+    can_mount: bool,
+) -> Result<()> {
     let text = std::fs::read_to_string("/proc/self/cgroup").named(|| "open(/proc/self/cgroup)".into())?;
     let hierarchies = Hierarchy::parse(&text);
     let unified = hierarchies.iter().all(|h| h.controllers.is_empty());
@@ -62,7 +67,8 @@ pub(crate) fn mount_cgroups(inside: &Inside, what: Cgroups, own_namespace: bool,
     let base = Path::new("sys/fs/cgroup");
     let read_only = |yes: bool| if yes { MountAttrFlags::MOUNT_ATTR_RDONLY } else { MountAttrFlags::empty() };
     if unified && own_namespace {
-        let mount = FsContext::open("cgroup2")?.mount(HARDENED | read_only(what.writable == Writable::Nothing))?;
+        let mount =
+            FsContext::open("cgroup2")?.mount(HARDENED | read_only(what.writable == Writable::Nothing))?;
         return Ok(call::attach(mount, inside.directory(base)?, Path::new(""))?);
     }
     let tmpfs = FsContext::open("tmpfs")?;
@@ -115,9 +121,8 @@ fn proc(inside: &Inside, writable: Writable) -> Result<()> {
             let trigger = subtree(&proc, "sysrq-trigger", true).ok();
             call::attach(&settings, open_below(&proc, "sys")?, Path::new(""))?;
             call::attach(net, open_below(&settings, "net")?, Path::new(""))?;
-            trigger.map_or(Ok(()), |t| {
-                Ok(call::attach(t, open_below(&proc, "sysrq-trigger")?, Path::new(""))?)
-            })
+            trigger
+                .map_or(Ok(()), |t| Ok(call::attach(t, open_below(&proc, "sysrq-trigger")?, Path::new(""))?))
         }
     }
 }
@@ -144,7 +149,8 @@ fn sys(inside: &Inside, writable: Writable) -> Result<()> {
         // Absent from kernels without networking.
         if let Ok(at) = open_below(&sys, devices) {
             let net = call::clone_tree(&at, false)?;
-            let writable = SetAttr { clear: u64::from(MountAttrFlags::MOUNT_ATTR_RDONLY.bits()), ..set(HARDENED) };
+            let writable =
+                SetAttr { clear: u64::from(MountAttrFlags::MOUNT_ATTR_RDONLY.bits()), ..set(HARDENED) };
             call::set_attributes(&net, &writable)?;
             call::attach(net, at, Path::new(""))?;
         }
@@ -242,7 +248,13 @@ mod tests {
     #[test]
     fn hierarchies_are_named_as_is_customary() {
         let text = "9:name=systemd:/\n4:cpu,cpuacct:/lxc.payload.c1\n0::/x:y\n";
-        let names: Vec<_> = Hierarchy::parse(text).iter().map(Hierarchy::directory).collect::<Vec<_>>().iter().map(|s| s.to_string()).collect();
+        let names: Vec<_> = Hierarchy::parse(text)
+            .iter()
+            .map(Hierarchy::directory)
+            .collect::<Vec<_>>()
+            .iter()
+            .map(|s| s.to_string())
+            .collect();
         assert_eq!(names, ["systemd", "cpu,cpuacct", "unified"]);
         assert_eq!(Hierarchy::parse(text)[2].group, "/x:y");
     }

@@ -94,8 +94,8 @@ pub(crate) enum Stdio {
 pub(crate) fn run(plan: Plan, sync: Sync, log: &Log) -> ! {
     match set_up(plan, &sync, log) {
         Ok(command) => {
-            // Only the command's copy may keep the socket open, until its exec.
-            drop(sync);
+            // The reaper closes it with everything else; only the command's copy stays open, until its exec.
+            std::mem::forget(sync);
             process::exit(reaper::run(command).unwrap_or(EXIT_FAILED))
         }
         Err(error) => {
@@ -140,7 +140,8 @@ fn set_up(mut plan: Plan, sync: &Sync, log: &Log) -> Result<Pid> {
     // Written through a procfs of our own, opened while the host's is still in view: without one in view a
     // user namespace may not mount it.
     let needs_proc = !plan.sysctls.is_empty();
-    let proc = if needs_proc { Some(automatic::detached_proc().during("applying lxc.sysctl")?) } else { None };
+    let proc =
+        if needs_proc { Some(automatic::detached_proc().during("applying lxc.sysctl")?) } else { None };
     if let Some(inside) = &inside {
         enter::pivot(inside)?;
         if let Some((bits, recursive)) = plan.root_propagation {
@@ -170,8 +171,10 @@ fn join_namespaces(plan: &mut Plan) -> Result<()> {
     }
     if plan.namespaces & process::namespace::USER != 0 {
         let groups = rustix::thread::set_thread_groups(&[]);
-        rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT).named(|| "setresgid(0)".into())?;
-        rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT).named(|| "setresuid(0)".into())?;
+        rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT)
+            .named(|| "setresgid(0)".into())?;
+        rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT)
+            .named(|| "setresuid(0)".into())?;
         // Without privileges on the host, groups can only be dropped once root inside.
         groups.or_else(|_| rustix::thread::set_thread_groups(&[])).named(|| "setgroups([])".into())?;
     }

@@ -134,7 +134,8 @@ fn make_node(dev: &OwnedFd, name: &str, major: u32, minor: u32) -> Result<()> {
 /// Makes the file `name` in `dir` and binds `what` over it.
 fn bind_new(dir: &OwnedFd, name: &str, what: impl AsFd) -> Result<()> {
     let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o666)).named(|| format!("open({name}, O_CREAT)"))?;
+    rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o666))
+        .named(|| format!("open({name}, O_CREAT)"))?;
     call::attach(call::clone_tree(what, false)?, dir, Path::new(name))?;
     Ok(())
 }
@@ -207,5 +208,6 @@ pub(crate) fn open_namespace(path: impl AsRef<Path>) -> Result<OwnedFd> {
 
 /// Opens `/dev/null` for reading and writing.
 pub(crate) fn open_null() -> Result<OwnedFd> {
-    rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).named(|| "open(/dev/null)".into())
+    rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+        .named(|| "open(/dev/null)".into())
 }

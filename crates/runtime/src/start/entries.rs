@@ -24,10 +24,8 @@ pub(crate) fn mount(
     userns: Option<BorrowedFd<'_>>,
 ) -> Result<()> {
     for entry in entries {
-        let done = one(inside, entry, roots, userns).during(format_args!(
-            "mounting {} on {} (lxc.mount.entry)",
-            entry.source, entry.target
-        ));
+        let done = one(inside, entry, roots, userns)
+            .during(format_args!("mounting {} on {} (lxc.mount.entry)", entry.source, entry.target));
         if !entry.optional {
             done?;
         }
@@ -70,9 +68,10 @@ fn prepare(inside: &Inside, entry: &MountEntry, userns: Option<BorrowedFd<'_>>) 
     }
     let mapped = match &entry.idmap {
         None => None,
-        Some(MountIdMap::Container) => Some(Mapping::Container(userns.ok_or_else(|| {
-            Error::new("idmap=container needs lxc.idmap; set it, or drop the option")
-        })?)),
+        Some(MountIdMap::Container) => Some(Mapping::Container(
+            userns
+                .ok_or_else(|| Error::new("idmap=container needs lxc.idmap; set it, or drop the option"))?,
+        )),
         Some(MountIdMap::Path(path)) => Some(Mapping::Other(open_namespace(path)?)),
     };
     let userns = mapped.as_ref().map(Mapping::fd);
@@ -156,7 +155,12 @@ fn absolute(source: &str) -> PathBuf {
 /// The plan of an overlay, unless its options name no layers.
 fn overlay_plan(entry: &MountEntry) -> Option<MountPlan> {
     let option = |key: &str| {
-        entry.data.iter().filter_map(|o| o.split_once('=')).find(|(k, _)| *k == key).map(|(_, v)| PathBuf::from(v))
+        entry
+            .data
+            .iter()
+            .filter_map(|o| o.split_once('='))
+            .find(|(k, _)| *k == key)
+            .map(|(_, v)| PathBuf::from(v))
     };
     let lower = option("lowerdir")?;
     let lower: Vec<_> = lower.to_str()?.split(':').map(PathBuf::from).collect();

@@ -36,9 +36,10 @@ pub(crate) fn write_maps(pid: Pid, maps: &[IdMap]) -> Result<()> {
             continue;
         }
         let words = lines.iter().flatten();
-        let done = Command::new(helper).arg(number.to_string()).args(words).env_clear().output().named(|| {
-            format!("running {helper} (lxc.idmap without root needs it; install Debian's package uidmap)")
-        })?;
+        let done =
+            Command::new(helper).arg(number.to_string()).args(words).env_clear().output().named(|| {
+                format!("running {helper} (lxc.idmap without root needs it; install Debian's package uidmap)")
+            })?;
         if !done.status.success() {
             let said = String::from_utf8_lossy(&done.stderr).trim().replace('\n', "; ");
             return Err(Error::new(format!("{helper} refused the maps of lxc.idmap: {said}")));

@@ -210,15 +210,18 @@ fn clone(
     let chosen = namespaces::choose(c, &start.lxcpath, &start.share)?;
     let options = RootfsOptions::of(c)?;
     let entries = spec::entries(c)?;
-    let wants_map = options.idmap.is_some()
-        || entries.iter().any(|e| e.idmap == Some(MountIdMap::Container));
+    let wants_map = options.idmap.is_some() || entries.iter().any(|e| e.idmap == Some(MountIdMap::Container));
     let own_map = if wants_map && !maps.is_empty() { Some(idmap::namespace_with(&maps)?) } else { None };
     let rootfs_map = match &options.idmap {
         None => None,
         Some(MountIdMap::Container) if own_map.is_none() => {
-            return Err(Error::new("lxc.rootfs.options: idmap=container needs lxc.idmap; set it, or drop the option"));
+            return Err(Error::new(
+                "lxc.rootfs.options: idmap=container needs lxc.idmap; set it, or drop the option",
+            ));
         }
-        Some(MountIdMap::Container) => own_map.as_ref().map(|m| m.try_clone()).transpose().named(|| "dup(userns)".into())?,
+        Some(MountIdMap::Container) => {
+            own_map.as_ref().map(|m| m.try_clone()).transpose().named(|| "dup(userns)".into())?
+        }
         Some(MountIdMap::Path(path)) => Some(devices::open_namespace(path)?),
     };
     let opened = start.provider.open(c, rootfs_map.as_ref().map(AsFd::as_fd))?;
@@ -275,7 +278,8 @@ impl Run<'_> {
         for (kind, fd) in shared {
             if kind == Namespace::Pid {
                 // Takes effect on children only.
-                process::join_one(&fd, namespace::PID).during("joining a pid namespace (lxc.namespace.share.pid)")?;
+                process::join_one(&fd, namespace::PID)
+                    .during("joining a pid namespace (lxc.namespace.share.pid)")?;
                 joined_pids = true;
             } else {
                 plan.shared.push((kind.clone_flag(), fd));
@@ -334,7 +338,9 @@ impl Run<'_> {
             match sync.receive()? {
                 Message::Terminals { devpts, console, ttys, .. } => terminals = (devpts, console, ttys),
                 Message::Ready => break,
-                Message::Failed(e) => return Err(e.during(format_args!("starting container {}", self.start.name))),
+                Message::Failed(e) => {
+                    return Err(e.during(format_args!("starting container {}", self.start.name)));
+                }
                 _ => return Err(died()),
             }
         }
@@ -350,7 +356,9 @@ impl Run<'_> {
         sync.send(&Message::Execute).map_err(|_| died())?;
         match sync.receive()? {
             Message::Closed => {}
-            Message::Failed(e) => return Err(e.during(format_args!("starting container {}", self.start.name))),
+            Message::Failed(e) => {
+                return Err(e.during(format_args!("starting container {}", self.start.name)));
+            }
             _ => return Err(died()),
         }
         let (devpts, console, ttys) = terminals;

@@ -76,7 +76,8 @@ fn open_shared(kind: Namespace, whose: &str, lxcpath: &Path) -> Result<OwnedFd> 
             let (other, name) = whose.rsplit_once('/').map_or((lxcpath, whose), |(p, n)| (Path::new(p), n));
             let asked = Client::new(other, name, Duration::from_secs(10)).init_pid();
             let pid = asked.map_err(|e| Error::new(format!("{key}: {e}; start it first")))?;
-            pid.ok_or_else(|| Error::new(format!("{key}: container {name} has no init; start it first")))?.to_string()
+            pid.ok_or_else(|| Error::new(format!("{key}: container {name} has no init; start it first")))?
+                .to_string()
         }
     };
     open_namespace(format!("/proc/{pid}/ns/{}", kind.name())).map_err(|e| e.during(key))
@@ -114,6 +115,9 @@ mod tests {
     fn contradictions_and_absent_partners_are_refused() {
         chosen("lxc.namespace.clone = net\nlxc.namespace.keep = net\n").expect_err("both");
         let line = chosen("lxc.namespace.share.net = nobody\n").expect_err("not running").to_string();
-        assert!(line.contains("lxc.namespace.share.net = nobody") && line.contains("start it first"), "{line}");
+        assert!(
+            line.contains("lxc.namespace.share.net = nobody") && line.contains("start it first"),
+            "{line}"
+        );
     }
 }

@@ -79,7 +79,8 @@ pub(crate) fn entries(c: &Config) -> Result<Vec<MountEntry>> {
 /// The capabilities the container's processes may ever have.
 pub(crate) fn capabilities(c: &Config) -> Result<Set> {
     let of = |list: &[hull_config::value::Capability]| {
-        let bits = list.iter().fold(0u64, |bits, cap| bits | 1u64.checked_shl(cap.number().into()).unwrap_or(0));
+        let bits =
+            list.iter().fold(0u64, |bits, cap| bits | 1u64.checked_shl(cap.number().into()).unwrap_or(0));
         Set::from_bits(bits)
     };
     Ok(match config(c.capabilities())? {
@@ -256,7 +257,10 @@ mod tests {
         ];
         for (text, want) in cases {
             let words = split_words(text);
-            assert_eq!(words.as_ref().map(|w| w.iter().map(String::as_str).collect::<Vec<_>>()).as_deref(), want);
+            assert_eq!(
+                words.as_ref().map(|w| w.iter().map(String::as_str).collect::<Vec<_>>()).as_deref(),
+                want
+            );
         }
     }
 

@@ -37,8 +37,9 @@ const LONGEST: usize = 4096;
 
 /// Makes both ends.
 pub(crate) fn pair() -> Result<(Sync, Sync)> {
-    let (a, b) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-        .named(|| "socketpair(AF_UNIX, SOCK_SEQPACKET)".into())?;
+    let (a, b) =
+        rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+            .named(|| "socketpair(AF_UNIX, SOCK_SEQPACKET)".into())?;
     Ok((Sync(a), Sync(b)))
 }
 
@@ -93,7 +94,11 @@ impl Sync {
                 let errno = i32::from_ne_bytes([*a, *b, *c, *d]);
                 Message::Failed(Error::received(String::from_utf8_lossy(text).into_owned(), errno))
             }
-            _ => return Err(Error::new(format!("the container's first process sent an unknown message {tag}"))),
+            _ => {
+                return Err(Error::new(format!(
+                    "the container's first process sent an unknown message {tag}"
+                )));
+            }
         })
     }
 }
@@ -107,12 +112,25 @@ mod tests {
         let (a, b) = pair().expect("a pair");
         a.send(&Message::Failed(Error::call("mount(x)", rustix::io::Errno::NODEV))).expect("sent");
         let Ok(Message::Failed(error)) = b.receive() else { panic!("a failure") };
-        assert_eq!((error.to_string().as_str(), error.errno()), ("mount(x): No such device", Some(rustix::io::Errno::NODEV)));
+        assert_eq!(
+            (error.to_string().as_str(), error.errno()),
+            ("mount(x): No such device", Some(rustix::io::Errno::NODEV))
+        );
         let tty = || OwnedFd::from(std::fs::File::open("/dev/null").expect("open"));
-        let made = Message::Terminals { devpts: None, console: Some(tty()), ttys: vec![tty(), tty()], names: "pts/1".into() };
+        let made = Message::Terminals {
+            devpts: None,
+            console: Some(tty()),
+            ttys: vec![tty(), tty()],
+            names: "pts/1".into(),
+        };
         a.send(&made).expect("sent");
-        let Ok(Message::Terminals { devpts, console, ttys, names }) = b.receive() else { panic!("terminals") };
-        assert_eq!((devpts.is_some(), console.is_some(), ttys.len(), names.as_str()), (false, true, 2, "pts/1"));
+        let Ok(Message::Terminals { devpts, console, ttys, names }) = b.receive() else {
+            panic!("terminals")
+        };
+        assert_eq!(
+            (devpts.is_some(), console.is_some(), ttys.len(), names.as_str()),
+            (false, true, 2, "pts/1")
+        );
         drop(a);
         assert!(matches!(b.receive(), Ok(Message::Closed)));
     }

@@ -50,7 +50,8 @@ impl Console {
             _raw: None,
         };
         let Some(master) = master else { return Ok(console) };
-        let dup = |fd: BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(fd, 3).named(|| "dup(terminal)".into());
+        let dup =
+            |fd: BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(fd, 3).named(|| "dup(terminal)".into());
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         console._peer = rustix::pty::ioctl_tiocgptpeer(master, flags).ok();
         console.master = Some(dup(master.as_fd())?);

@@ -242,7 +242,8 @@ impl Handler for Live<'_> {
         let running = self.running.as_mut().ok_or(Errno::SRCH)?;
         let cgroups = running.cgroups.as_mut().ok_or(Errno::NODEV)?;
         let number = |n: i32| if n < 0 { "*".to_owned() } else { n.to_string() };
-        let access: String = rule.access.iter().filter(|b| b"rwm".contains(b)).map(|b| char::from(*b)).collect();
+        let access: String =
+            rule.access.iter().filter(|b| b"rwm".contains(b)).map(|b| char::from(*b)).collect();
         let kind = char::from(rule.kind);
         let text = format!("{kind} {}:{} {access}", number(rule.major), number(rule.minor));
         let rule = hull_cgroup::devices::Rule::parse(rule.allow == 1, &text).map_err(|e| e.errno())?;
