@@ -126,11 +126,15 @@ fn confinement() {
     };
     let dropped = 1 << 16 | 1 << 33 | 1 << 25;
     assert_eq!(field("CapBnd") & dropped, 0);
-    assert_eq!((field("CapEff") & dropped, field("CapInh"), field("CapAmb"), field("NoNewPrivs")), (0, 0, 0, 1));
+    assert_eq!(
+        (field("CapEff") & dropped, field("CapInh"), field("CapAmb"), field("NoNewPrivs")),
+        (0, 0, 0, 1)
+    );
     assert!(out.ends_with("0 5 7\n123 456\nnull\ndenied\n"), "{out}");
     let none = Ground::new("lxc.cap.keep = none\n").execute(&[], "grep CapEff /proc/self/status").ok();
     assert_eq!(none.split_whitespace().last(), Some("0000000000000000"));
-    let user = Ground::new("lxc.init.uid = 1000\nlxc.init.gid = 1001\n").execute(&[], "id -u; id -g; id -G").ok();
+    let user =
+        Ground::new("lxc.init.uid = 1000\nlxc.init.gid = 1001\n").execute(&[], "id -u; id -g; id -G").ok();
     assert_eq!(user, "1000\n1001\n1001\n");
 }
 
@@ -165,10 +169,16 @@ fn mount_options() {
     std::fs::create_dir(g.home().join("shared")).unwrap();
     std::fs::create_dir(g.rootfs().join("abs")).unwrap();
     let target = g.rootfs().join("abs");
-    std::fs::write(g.home().join("fstab"), format!("# old\ntmpfs {} tmpfs nosuid,mode=700 0 0\n", target.display()))
-        .unwrap();
+    std::fs::write(
+        g.home().join("fstab"),
+        format!("# old\ntmpfs {} tmpfs nosuid,mode=700 0 0\n", target.display()),
+    )
+    .unwrap();
     let out = g
-        .execute(&[], "touch /mnt/x 2>/dev/null || echo ro; touch /x 2>/dev/null || echo root ro; stat -c %a /abs")
+        .execute(
+            &[],
+            "touch /mnt/x 2>/dev/null || echo ro; touch /x 2>/dev/null || echo root ro; stat -c %a /abs",
+        )
         .ok();
     assert_eq!(out, "ro\nroot ro\n700\n");
 }
@@ -188,7 +198,8 @@ fn hooks() {
     write(g.rootfs().join("hook"), script.replace("FILE", "/tmp/log"));
     g.execute(&[], "cat /tmp/log").ok();
     let said = std::fs::read_to_string(&log).unwrap();
-    let said: Vec<String> = said.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let said: Vec<String> =
+        said.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
     let want = [
         "pre-start lxc 0",
         "pre-mount lxc 0",
@@ -281,7 +292,10 @@ fn attach() {
     assert!(inside.ends_with(":/\n4\n/\n"), "in its cgroup, with no descriptors but its own: {inside}");
     let elevated = g.attach(&["--elevated", "CAP"], "grep CapEff /proc/self/status").ok();
     assert!(!elevated.contains(init.lines().next().unwrap()), "{elevated}");
-    assert_eq!(g.attach(&["--uid", "7", "--gid", "8", "--cwd", "/etc"], "id -u; id -g; pwd").ok(), "7\n8\n/etc\n");
+    assert_eq!(
+        g.attach(&["--uid", "7", "--gid", "8", "--cwd", "/etc"], "id -u; id -g; pwd").ok(),
+        "7\n8\n/etc\n"
+    );
     assert_eq!(g.attach(&[], "exit 9").code, Some(9));
     assert_eq!(g.attach(&[], "kill -15 $$").code, Some(143));
     let kept = g.attach(&["--clear-env", "--set-var", "A=b"], "env | grep -v -E '^(PWD|SHLVL|_)='").ok();
@@ -344,7 +358,10 @@ fn stock_on_ours() {
     let g = Ground::new("lxc.tty.max = 1\n");
     g.start().expect("it starts");
     let info = g.stock("lxc-info", &[]).ok();
-    assert!(info.contains("RUNNING") && info.contains(&g.client().init_pid().unwrap().unwrap().to_string()), "{info}");
+    assert!(
+        info.contains("RUNNING") && info.contains(&g.client().init_pid().unwrap().unwrap().to_string()),
+        "{info}"
+    );
     assert_eq!(g.stock("lxc-attach", &["--", "hostname"]).ok(), format!("{}\n", g.name));
     assert_eq!(g.stock("lxc-info", &["-c", "lxc.uts.name", "-H"]).ok(), format!("{}\n", g.name));
     g.stock("lxc-wait", &["-s", "RUNNING", "-t", "5"]).ok();
@@ -365,6 +382,7 @@ fn ours_on_stock() {
     assert_eq!(caps & 1 << 25, 0, "attached commands are confined as the container is");
     let line = g.start().expect_err("stock LXC runs it already");
     assert!(line.contains("already running"), "{line}");
-    let ended = stop::kill(g.lxcpath(), &g.name, Some(Instant::now() + Duration::from_secs(10))).expect("killed");
+    let ended =
+        stop::kill(g.lxcpath(), &g.name, Some(Instant::now() + Duration::from_secs(10))).expect("killed");
     assert_eq!(ended, stop::Ended::Yes);
 }
