@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use crate::upper;
 
 /// Two directories that every system has and that do not contain each other.
-const LAYERS: [&str; 2] = ["/proc", "/dev"];
+const LAYERS: [&str; 2] = ["/usr", "/etc"];
 
 /// Mounts an overlay of two directories, attached nowhere, and lets it go.
 pub(crate) fn probe() -> Availability {
