@@ -37,28 +37,17 @@ fn main() {
             eprintln!("skipping {} tests: {reason}", list.len());
         }
         let skip = reason.is_some();
-        let one = |(name, test): &(&str, fn())| {
-            let test = *test;
-            Trial::test(*name, move || {
+        let one = |&(name, test): &(&str, fn())| {
+            let run = move || {
                 test();
                 Ok(())
-            })
-            .with_ignored_flag(skip)
+            };
+            Trial::test(name, run).with_ignored_flag(skip)
         };
         list.iter().map(one).collect()
     };
-    let all = [trials(own, missing()), trials(stock, missing_lxc())].concat_trials();
+    let all = trials(own, missing()).into_iter().chain(trials(stock, missing_lxc())).collect();
     libtest_mimic::run(&Arguments::from_args(), all).exit();
-}
-
-trait ConcatTrials {
-    fn concat_trials(self) -> Vec<Trial>;
-}
-
-impl ConcatTrials for [Vec<Trial>; 2] {
-    fn concat_trials(self) -> Vec<Trial> {
-        self.into_iter().flatten().collect()
-    }
 }
 
 fn a_command_runs() {
@@ -92,9 +81,9 @@ fn own_dev() {
     let g = Ground::new("lxc.tty.max = 2\nlxc.tty.dir = lxc\nlxc.mount.auto = sys:mixed\n");
     let out = g.execute(
         &[],
-        "hostname; ls -l /dev/null /dev/tty1 /dev/ptmx /dev/fd | awk '{print $1, $NF}'; \
+        "hostname; for f in null tty1 ptmx fd; do ls -l /dev/$f | awk '{print $1, $NF}'; done; \
          echo x >/dev/null; readlink /dev/tty2; cat /proc/1/comm; \
-         for f in /proc/sys/kernel/hostname /proc/sys/net/ipv4/ip_forward; do test -w $f && echo w || echo ro; done; \
+         for f in kernel/msgmax net/ipv4/ip_forward; do (echo 1 >/proc/sys/$f) 2>/dev/null && echo w || echo ro; done; \
          ls /sys/class/net; ip addr show lo | grep -c UP; echo $container_ttys",
     );
     let want = format!(
@@ -102,8 +91,7 @@ fn own_dev() {
          lxc/tty2\nhull-monitor\nro\nw\nlo\n1\npts/0 pts/1\n",
         g.name
     );
-    let out = out.ok().replace("/dev/ptmx -> ", "").replace("/dev/fd -> ", "");
-    assert_eq!(out, want);
+    assert_eq!(out.ok(), want);
 }
 
 fn confinement() {
@@ -126,11 +114,15 @@ fn confinement() {
     };
     let dropped = 1 << 16 | 1 << 33 | 1 << 25;
     assert_eq!(field("CapBnd") & dropped, 0);
-    assert_eq!((field("CapEff") & dropped, field("CapInh"), field("CapAmb"), field("NoNewPrivs")), (0, 0, 0, 1));
+    assert_eq!(
+        (field("CapEff") & dropped, field("CapInh"), field("CapAmb"), field("NoNewPrivs")),
+        (0, 0, 0, 1)
+    );
     assert!(out.ends_with("0 5 7\n123 456\nnull\ndenied\n"), "{out}");
     let none = Ground::new("lxc.cap.keep = none\n").execute(&[], "grep CapEff /proc/self/status").ok();
     assert_eq!(none.split_whitespace().last(), Some("0000000000000000"));
-    let user = Ground::new("lxc.init.uid = 1000\nlxc.init.gid = 1001\n").execute(&[], "id -u; id -g; id -G").ok();
+    let user =
+        Ground::new("lxc.init.uid = 1000\nlxc.init.gid = 1001\n").execute(&[], "id -u; id -g; id -G").ok();
     assert_eq!(user, "1000\n1001\n1001\n");
 }
 
@@ -165,10 +157,16 @@ fn mount_options() {
     std::fs::create_dir(g.home().join("shared")).unwrap();
     std::fs::create_dir(g.rootfs().join("abs")).unwrap();
     let target = g.rootfs().join("abs");
-    std::fs::write(g.home().join("fstab"), format!("# old\ntmpfs {} tmpfs nosuid,mode=700 0 0\n", target.display()))
-        .unwrap();
+    std::fs::write(
+        g.home().join("fstab"),
+        format!("# old\ntmpfs {} tmpfs nosuid,mode=700 0 0\n", target.display()),
+    )
+    .unwrap();
     let out = g
-        .execute(&[], "touch /mnt/x 2>/dev/null || echo ro; touch /x 2>/dev/null || echo root ro; stat -c %a /abs")
+        .execute(
+            &[],
+            "touch /mnt/x 2>/dev/null || echo ro; touch /x 2>/dev/null || echo root ro; stat -c %a /abs",
+        )
         .ok();
     assert_eq!(out, "ro\nroot ro\n700\n");
 }
@@ -188,7 +186,8 @@ fn hooks() {
     write(g.rootfs().join("hook"), script.replace("FILE", "/tmp/log"));
     g.execute(&[], "cat /tmp/log").ok();
     let said = std::fs::read_to_string(&log).unwrap();
-    let said: Vec<String> = said.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let said: Vec<String> =
+        said.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
     let want = [
         "pre-start lxc 0",
         "pre-mount lxc 0",
@@ -246,7 +245,7 @@ fn nothing_left() {
 fn kernel_settings() {
     let g = Ground::new(
         "lxc.sysctl.net.ipv4.ip_forward = 1\nlxc.sysctl.kernel.msgmax = 4321\nlxc.proc.oom_score_adj = 10\n\
-         lxc.time.offset.boot = 1d\nlxc.arch = i686\nlxc.init.cwd = /etc\n",
+         lxc.time.offset.boot = 48h\nlxc.arch = i686\nlxc.init.cwd = /etc\n",
     );
     let script = "cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/msgmax /proc/1/oom_score_adj /proc/self/personality; \
                   pwd; awk '{print ($1 > 86400)}' /proc/uptime";
@@ -268,7 +267,9 @@ fn life() {
     let ended = stop::shutdown(g.lxcpath(), &g.name, &config, deadline).expect("asked");
     assert_eq!(ended, stop::Ended::Yes);
     eventually("its cgroups go", || !g.has_cgroups());
-    assert!(stop::kill(g.lxcpath(), &g.name, None).unwrap_err().to_string().contains("not running"));
+    eventually("nobody answers any more", || {
+        stop::kill(g.lxcpath(), &g.name, None).is_err_and(|e| e.to_string().contains("not running"))
+    });
 }
 
 fn attach() {
@@ -281,14 +282,17 @@ fn attach() {
     assert!(inside.ends_with(":/\n4\n/\n"), "in its cgroup, with no descriptors but its own: {inside}");
     let elevated = g.attach(&["--elevated", "CAP"], "grep CapEff /proc/self/status").ok();
     assert!(!elevated.contains(init.lines().next().unwrap()), "{elevated}");
-    assert_eq!(g.attach(&["--uid", "7", "--gid", "8", "--cwd", "/etc"], "id -u; id -g; pwd").ok(), "7\n8\n/etc\n");
+    assert_eq!(
+        g.attach(&["--uid", "7", "--gid", "8", "--cwd", "/etc"], "id -u; id -g; pwd").ok(),
+        "7\n8\n/etc\n"
+    );
     assert_eq!(g.attach(&[], "exit 9").code, Some(9));
     assert_eq!(g.attach(&[], "kill -15 $$").code, Some(143));
     let kept = g.attach(&["--clear-env", "--set-var", "A=b"], "env | grep -v -E '^(PWD|SHLVL|_)='").ok();
     let mut kept: Vec<&str> = kept.lines().map(|l| l.split('=').next().unwrap()).collect();
     kept.sort_unstable();
     assert_eq!(kept, ["A", "HOME", "PATH", "container"]);
-    let only = g.attach(&["--namespace", "uts"], "hostname; test -e /etc/inittab && echo inside").ok();
+    let only = g.attach(&["--namespace", "uts"], "hostname; test -e /etc/booted && echo inside; true").ok();
     assert_eq!(only, format!("{}\n", g.name), "the host's files, the container's name");
     let gone = Ground::new("").attach(&[], "true");
     assert!(gone.code == Some(1) && gone.err.contains("not running"), "{gone:?}");
@@ -344,7 +348,10 @@ fn stock_on_ours() {
     let g = Ground::new("lxc.tty.max = 1\n");
     g.start().expect("it starts");
     let info = g.stock("lxc-info", &[]).ok();
-    assert!(info.contains("RUNNING") && info.contains(&g.client().init_pid().unwrap().unwrap().to_string()), "{info}");
+    assert!(
+        info.contains("RUNNING") && info.contains(&g.client().init_pid().unwrap().unwrap().to_string()),
+        "{info}"
+    );
     assert_eq!(g.stock("lxc-attach", &["--", "hostname"]).ok(), format!("{}\n", g.name));
     assert_eq!(g.stock("lxc-info", &["-c", "lxc.uts.name", "-H"]).ok(), format!("{}\n", g.name));
     g.stock("lxc-wait", &["-s", "RUNNING", "-t", "5"]).ok();
@@ -365,6 +372,7 @@ fn ours_on_stock() {
     assert_eq!(caps & 1 << 25, 0, "attached commands are confined as the container is");
     let line = g.start().expect_err("stock LXC runs it already");
     assert!(line.contains("already running"), "{line}");
-    let ended = stop::kill(g.lxcpath(), &g.name, Some(Instant::now() + Duration::from_secs(10))).expect("killed");
+    let ended =
+        stop::kill(g.lxcpath(), &g.name, Some(Instant::now() + Duration::from_secs(10))).expect("killed");
     assert_eq!(ended, stop::Ended::Yes);
 }
