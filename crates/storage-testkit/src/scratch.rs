@@ -31,7 +31,11 @@ pub fn run(registration: &Registration, file_systems: &[&str], unprivileged: &[&
         let ground = Ground::new("userns", move || Ok(GroundInstance::new(dir.clone(), ())));
         return conformance::run(registration, ground);
     }
-    let of_root = file_systems.iter().flat_map(|kind| conformance::cases(registration, ground(kind)));
+    let grounds: Vec<Ground> = file_systems.iter().map(|kind| ground(kind)).collect();
+    if let Some(done) = conformance::child(registration, &grounds) {
+        return done;
+    }
+    let of_root = grounds.into_iter().flat_map(|ground| conformance::cases(registration, ground));
     let of_users = unprivileged.iter().map(|kind| {
         let kind = (*kind).to_owned();
         let name = format!("userns::{kind}");
