@@ -29,6 +29,10 @@ pub(crate) fn probe() -> Availability {
     }
     match DetachedMount::build(&plan, None) {
         Ok(_) => Availability::Ready { notes: Vec::new() },
+        Err(e) if e.errno() == Errno::NOSYS => missing(
+            format!("this kernel lacks the mount calls of Linux 5.2: {e}"),
+            "use Linux 5.2 or later",
+        ),
         Err(e) if matches!(e.errno(), Errno::PERM | Errno::ACCESS) && !upper::in_user_namespace() => {
             Availability::Ready {
                 notes: vec![
@@ -41,10 +45,6 @@ pub(crate) fn probe() -> Availability {
         Err(e) if upper::in_user_namespace() => missing(
             format!("this user namespace may not mount overlayfs: {e}"),
             "use Linux 5.11 or later, and see that no security module forbids it",
-        ),
-        Err(e) if e.errno() == Errno::NOSYS => missing(
-            format!("this kernel lacks the mount calls of Linux 5.2: {e}"),
-            "use Linux 5.2 or later",
         ),
         Err(e) => missing(format!("mounting one failed: {e}"), "look into the kernel's log (dmesg)"),
     }
