@@ -6,6 +6,7 @@ pub mod crash;
 pub mod faulty;
 pub mod ground;
 pub mod plain;
+pub mod scratch;
 pub mod sim;
 
 pub use ground::{Ground, GroundInstance, SkipReason};

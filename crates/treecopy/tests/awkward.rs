@@ -1,5 +1,7 @@
 //! The awkward tree is copied exactly, on and between real file systems, and removed without a trace.
 
+#![allow(clippy::unwrap_used, reason = "a test may end here")]
+
 mod common;
 
 use std::ffi::OsStr;

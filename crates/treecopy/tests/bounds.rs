@@ -1,5 +1,7 @@
 //! Few open files, little memory, few privileges.
 
+#![allow(clippy::unwrap_used, reason = "a test may end here")]
+
 mod common;
 
 use std::ffi::OsStr;

@@ -1,8 +1,11 @@
 //! A tree whose owner changes it while it is copied or removed, to reach what lies outside.
 
+#![allow(clippy::unwrap_used, reason = "a test may end here")]
+
 mod common;
 
 use std::ffi::OsStr;
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -83,7 +86,7 @@ fn swap(tree: &OwnedFd, stop: &AtomicBool, swaps: &AtomicU64) {
         {
             swaps.fetch_add(1, Ordering::Relaxed);
         }
-        if turn % 64 == 0 {
+        if turn.is_multiple_of(64) {
             // Names that come and go, files that grow and shrink.
             let _ = rustix::fs::unlinkat(tree, format!("{place}/filler-{}", turn % 40), AtFlags::empty());
             let path = format!(
@@ -174,6 +177,70 @@ fn a_removal_never_removes_outside() {
     let swaps = swaps.into_inner();
     eprintln!("{removals} removals, {swaps} swaps");
     assert!(removals >= 5 && swaps > 100, "the test did not test: {removals} removals, {swaps} swaps");
+}
+
+/// A chain of 200 directories, the middle of which somebody moves outside while the operation is at its end.
+struct Chain {
+    ground: Ground,
+    moved: AtomicBool,
+}
+
+impl Chain {
+    fn new() -> Self {
+        let ground = Ground::new();
+        std::fs::create_dir_all(ground.dir.path().join("tree").join("level/".repeat(200))).unwrap();
+        Self { ground, moved: AtomicBool::new(false) }
+    }
+
+    /// Moves level 100 outside, where `..` leads to what must not be touched.
+    fn move_out(&self) {
+        let root = self.ground.dir.path();
+        let middle = root.join("tree").join("level/".repeat(100));
+        if !self.moved.swap(true, Ordering::Relaxed) {
+            std::fs::rename(middle, root.join("outside/inner/more/level")).unwrap();
+        }
+    }
+
+    fn assert_outside_untouched(&self) {
+        assert!(self.moved.load(Ordering::Relaxed), "the test did not test: nothing was moved");
+        self.ground.assert_outside_untouched();
+    }
+}
+
+#[test]
+fn a_directory_moved_out_does_not_lead_a_removal_out() {
+    let chain = Chain::new();
+    let observer = |entries: u64, _: u64| {
+        if entries >= 64 {
+            chain.move_out();
+        }
+        ControlFlow::Continue(())
+    };
+    let options = RemoveOptions { threads: 1, observer: &observer, ..RemoveOptions::default() };
+    let top = open(chain.ground.dir.path());
+    let error = remove_tree(top.as_fd(), OsStr::new("tree"), &options).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Changed, "{error}");
+    chain.assert_outside_untouched();
+}
+
+#[test]
+fn a_directory_moved_out_does_not_lead_a_copy_out() {
+    let chain = Chain::new();
+    let observer = |entries: u64, _: u64| {
+        if entries >= 128 {
+            chain.move_out();
+        }
+        ControlFlow::Continue(())
+    };
+    let options = CopyOptions { threads: 1, observer: &observer, ..CopyOptions::default() };
+    let root = chain.ground.dir.path();
+    std::fs::create_dir(root.join("copy")).unwrap();
+    let (tree, copy) = (open(root.join("tree")), open(root.join("copy")));
+    let error = copy_tree(tree.as_fd(), copy.as_fd(), &options).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Changed, "{error}");
+    assert!(error.to_string().contains("level/level"), "{error}");
+    assert_no_secret(&root.join("copy"));
+    chain.assert_outside_untouched();
 }
 
 /// Ends the swapping also when an assertion fails.

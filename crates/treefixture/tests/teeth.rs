@@ -1,5 +1,7 @@
 //! The comparison finds each single attribute that differs, and the builder makes the same tree twice.
 
+#![allow(clippy::unwrap_used, reason = "a test may end here")]
+
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
@@ -16,7 +18,9 @@ fn open(path: &Path) -> OwnedFd {
 type Expected = (&'static str, fn(&What) -> bool);
 
 /// One change to the second tree, and all differences it makes beside times.
-fn mutations() -> Vec<(&'static str, fn(&Path), Vec<Expected>)> {
+type Mutation = (&'static str, fn(&Path), Vec<Expected>);
+
+fn mutations() -> Vec<Mutation> {
     fn xattr(path: &Path, name: &str, value: &[u8]) {
         rustix::fs::lsetxattr(path, name, value, XattrFlags::empty()).unwrap();
     }

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
+use hull_mount::table;
 use hull_storage::{Bytes, Error, ErrorKind, Locator, Outcome, Resource, Result, files, mark};
 use hull_sys::btrfs::{self, Nested};
 use rustix::fd::{AsFd, OwnedFd};
@@ -87,11 +88,22 @@ pub(crate) fn reclaim(what: &Resource) -> Result<Outcome> {
         return Ok(Outcome::AlreadyDone);
     }
     let (parent, name) = open_parent(path)?;
+    if is_mounted_below(path, name) {
+        // Deleting a subvolume would unmount it for everybody, silently; removing a tree refuses, and says what.
+        return files::reclaim(what, &());
+    }
     match delete(&parent, name) {
         Ok(()) => Ok(Outcome::Done),
         // A plain directory, or no permission, or a name that is too long for the lookup: one way serves all.
         Err(_) => files::reclaim(what, &()),
     }
+}
+
+/// Whether something is mounted in the directory `path`, or on it, in this process's view.
+fn is_mounted_below(path: &Path, name: &OsStr) -> bool {
+    let Some(parent) = path.parent().and_then(|parent| parent.canonicalize().ok()) else { return false };
+    let path = parent.join(name);
+    table::read().is_ok_and(|mounts| mounts.iter().any(|mount| mount.point.starts_with(&path)))
 }
 
 /// Deletes the subvolume `name` of `parent`, those inside it first.

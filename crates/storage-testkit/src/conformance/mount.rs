@@ -21,9 +21,9 @@ fn build(store: &Store, at: &Locator, access: Access) -> Result<DetachedMount, B
     Ok(DetachedMount::build(&ready.plan, None)?)
 }
 
-fn may_mount() -> Option<Verdict> {
+fn may_mount(bench: &Bench) -> Option<Verdict> {
     match DetachedMount::build(
-        &hull_mount::MountPlan::new(hull_mount::MountSource::Tree("/".into()), Access::ReadOnly),
+        &hull_mount::MountPlan::new(hull_mount::MountSource::Tree(bench.dir().into()), Access::ReadOnly),
         None,
     ) {
         Ok(_) => None,
@@ -32,7 +32,7 @@ fn may_mount() -> Option<Verdict> {
 }
 
 fn writes(bench: &Bench) -> CaseResult {
-    if let Some(verdict) = may_mount() {
+    if let Some(verdict) = may_mount(bench) {
         return Ok(verdict);
     }
     let store = bench.store();
@@ -50,7 +50,7 @@ fn writes(bench: &Bench) -> CaseResult {
 }
 
 fn read_only(bench: &Bench) -> CaseResult {
-    if let Some(verdict) = may_mount() {
+    if let Some(verdict) = may_mount(bench) {
         return Ok(verdict);
     }
     let store = bench.store();
@@ -65,7 +65,7 @@ fn read_only(bench: &Bench) -> CaseResult {
 }
 
 fn detached(bench: &Bench) -> CaseResult {
-    if let Some(verdict) = may_mount() {
+    if let Some(verdict) = may_mount(bench) {
         return Ok(verdict);
     }
     let store = bench.store();
