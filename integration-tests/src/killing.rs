@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use hull_storage::{FileJournal, Journal, Record, Result, TxId};
 
 /// Counts moments, two for each save and erase (before and after it), and dies at one of them.
+#[derive(Debug)]
 pub struct KillingJournal {
     inner: FileJournal,
     moment: AtomicUsize,

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 pub type Manifest = BTreeMap<PathBuf, String>;
 
 /// Reads the tree below `root`. Hull's journal is passed over, and the time in a snapshot's `ts` file; a text
-/// that names `root` says `@` instead, so that trees in different places compare.
+/// that names `root` says `@` instead, so that trees in different places compare. An empty `snaps` directory
+/// counts as none: it is made before the first snapshot, shared by parallel ones, and changes nothing.
 ///
 /// # Panics
 /// When something cannot be read.
@@ -43,6 +44,12 @@ pub fn of(root: &Path) -> Manifest {
             all.insert(name, format!("{:o} {content}", metadata.mode() & 0o7777));
         }
     }
+    let empty: Vec<PathBuf> = all
+        .keys()
+        .filter(|k| k.ends_with("snaps") && !all.keys().any(|o| o.parent() == Some(k)))
+        .cloned()
+        .collect();
+    empty.iter().for_each(|k| drop(all.remove(k)));
     all
 }
 

@@ -85,7 +85,12 @@ fn check(at: &Lxcpath, before: &Manifest, after: &Manifest, what: &str) {
     }
     let journal = at.lxcpath.join(".hull/journal");
     let left: Vec<_> = fs::read_dir(&journal)
-        .map(|d| d.filter_map(Result::ok).map(|e| e.file_name()).filter(|n| n != ".lock").collect())
+        .map(|d| {
+            d.filter_map(Result::ok)
+                .map(|e| e.file_name())
+                .filter(|n| n.to_string_lossy().ends_with(".record"))
+                .collect()
+        })
         .unwrap_or_default();
     assert!(left.is_empty(), "{what}: the journal still holds {left:?}");
 }

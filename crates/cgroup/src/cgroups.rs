@@ -123,8 +123,14 @@ impl Cgroups {
                 skipped.push(Skipped { hierarchy: label, reason: "the monitor has no group there".into() });
                 continue;
             };
+            // The root of a hierarchy is everybody's: limits and signals must never go there.
+            let Some(parts) = components(&path) else {
+                skipped
+                    .push(Skipped { hierarchy: label, reason: format!("{path:?} is no group of its own") });
+                continue;
+            };
             let mut limit = Group::open(&hierarchy.mount_point)?;
-            for part in components(&path).unwrap_or_default() {
+            for part in parts {
                 limit = limit.child(part)?;
             }
             members.push(Member {

@@ -33,10 +33,7 @@ fn a_process_is_placed_in_every_hierarchy_and_all_goes_again() {
         std::fs::create_dir_all(directory.join("lxc.payload.c/made/deep")).unwrap();
     }
     assert!(cgroups.is_populated().unwrap());
-    std::thread::scope(|scope| {
-        scope.spawn(|| ground.children[0].wait().unwrap());
-        cgroups.kill(soon()).unwrap();
-    });
+    ground.reaping(|| cgroups.kill(soon())).unwrap();
     cgroups.remove(soon()).unwrap();
     for directory in ground.directories() {
         let left: Vec<_> = std::fs::read_dir(&directory)
@@ -132,6 +129,8 @@ fn limits_of_version_one_are_set_and_read_back() {
         let excused = cgroups.apply_limits(&[one("memory.limit_in_bytes", "64M"), two.clone()]).unwrap();
         assert_eq!(excused.len(), 1);
         assert_eq!(excused[0].limit, two);
+        let neither = [limit(Version::Two, "magic.max", "1"), one("magic.limit", "1")];
+        check(&neither, &["lxc.cgroup2.magic.max", "no controller magic"]);
     }
 }
 
@@ -166,10 +165,7 @@ fn freezing_stops_and_thawing_goes_on() {
     assert!(!cgroups.is_frozen().unwrap());
     // Killing reaches frozen processes.
     cgroups.freeze(Some(soon())).unwrap();
-    std::thread::scope(|scope| {
-        scope.spawn(|| ground.children[0].wait().unwrap());
-        cgroups.kill(soon()).unwrap();
-    });
+    ground.reaping(|| cgroups.kill(soon())).unwrap();
     assert!(!cgroups.is_populated().unwrap());
 }
 
@@ -189,10 +185,7 @@ fn version_two_alone_places_freezes_and_kills() {
     cgroups.freeze(Some(soon())).unwrap();
     assert!(cgroups.is_frozen().unwrap());
     assert!(cgroups.statistics().cpu.is_some());
-    std::thread::scope(|scope| {
-        scope.spawn(|| ground.children[0].wait().unwrap());
-        cgroups.kill(soon()).unwrap();
-    });
+    ground.reaping(|| cgroups.kill(soon())).unwrap();
     let error = cgroups.apply_limits(&[limit(Version::One, "pids.max", "1")]).unwrap_err().to_string();
     assert!(error.contains("cgroup v2 only") && error.contains("lxc.cgroup2"), "{error}");
     cgroups.remove(soon()).unwrap();
@@ -298,4 +291,14 @@ fn a_host_without_hierarchies_places_but_does_not_limit() {
     assert!(error.contains("device rules are set but"), "{error}");
     assert!(cgroups.freeze(None).is_err());
     cgroups.remove(soon()).unwrap();
+}
+
+#[test]
+fn the_root_of_a_hierarchy_is_nobodys_container() {
+    let Some(ground) = Ground::new("root") else { return };
+    for path in ["/", "", "/.."] {
+        let found = Cgroups::of_running(&ground.view, |_| Some(path.into())).unwrap();
+        assert_eq!(found.skipped().len(), ground.view.hierarchies.len(), "{path:?}");
+        assert!(!found.is_populated().unwrap());
+    }
 }

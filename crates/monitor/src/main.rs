@@ -36,7 +36,16 @@ fn fail(line: &str) -> ExitCode {
 }
 
 /// Executes this program again from a sealed copy; returns why that failed.
+///
+/// What the caller left open is closed on the way, but for the status descriptor: a daemon that kept, say, the
+/// end of somebody's pipe would let them wait for ever.
 fn seal() -> String {
+    let mut words = std::env::args_os().skip_while(|w| w != "--status-fd").skip(1);
+    let status = words.next().and_then(|w| w.to_str()?.parse::<i32>().ok());
+    let closed = process::close_on_exec_from(3);
+    if let Err(e) = closed.and_then(|()| status.map_or(Ok(()), process::keep_on_exec)) {
+        return e.to_string();
+    }
     let bytes = |word: std::ffi::OsString| CString::new(word.into_vec()).unwrap_or_default();
     let mut argv: Vec<CString> = std::env::args_os().map(bytes).collect();
     argv.insert(1.min(argv.len()), CString::new(SEALED).unwrap_or_default());

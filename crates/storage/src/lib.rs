@@ -61,7 +61,7 @@ pub use hull_mount::Access;
 pub use journal::{Durability, FileJournal, Journal, Record};
 pub use name::{DriverName, Layout, Locator, Mark, Resource, TxId};
 pub use placement::Placement;
-pub use plan::{Content, Doomed, HOME, Plan, Step, lies_in};
+pub use plan::{Content, Doomed, HOME, Patch, Plan, Step, lies_in};
 pub use registry::{Absent, Availability, Registration, Registry, Settings};
 pub use store::{NewVolume, Recovered, Store};
 pub use transaction::Transaction;

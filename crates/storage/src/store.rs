@@ -263,6 +263,7 @@ impl Store {
     /// One record that cannot be settled does not keep the others from it.
     pub fn recover(&self) -> Result<Recovered> {
         let mut recovered = Recovered::default();
+        let _recovering = self.journal.recovery()?;
         for record in self.journal.orphans()? {
             let Record { operation, id, .. } = record.clone();
             match self.settle(record) {

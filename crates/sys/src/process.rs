@@ -161,6 +161,27 @@ pub fn close_on_exec_from(first: u32) -> Result<()> {
     if result == 0 { Ok(()) } else { Err(Error::last(format!("close_range({first}, CLOEXEC)"))) }
 }
 
+/// Closes every descriptor from `first` on: `close_range(2)` (Linux 5.9).
+///
+/// For a forked child that goes on without anything of its parent's: it must neither use nor drop a value
+/// that owns one of these descriptors, and leave by [`exit`] or exec. `first` below 3 is `EBADF`.
+pub fn close_all_from(first: u32) -> Result<()> {
+    let describe = || format!("close_range({first})");
+    if first < 3 {
+        return Err(Error::new(describe(), Errno::BADF));
+    }
+    // SAFETY: by this function's requirement no owner of these descriptors is used again.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0 as libc::c_uint) };
+    if result == 0 { Ok(()) } else { Err(Error::last(describe())) }
+}
+
+/// Lets descriptor number `raw` survive the next exec, after [`close_on_exec_from`]. Not open: `EBADF`.
+pub fn keep_on_exec(raw: i32) -> Result<()> {
+    // SAFETY: fcntl checks the number; it changes only the close-on-exec flag.
+    let result = unsafe { libc::fcntl(raw, libc::F_SETFD, 0) };
+    if result == 0 { Ok(()) } else { Err(Error::last(format!("fcntl({raw}, F_SETFD, 0)"))) }
+}
+
 /// Sets the execution domain, for instance a 32-bit one: `personality(2)`.
 pub fn set_personality(persona: u64) -> Result<()> {
     // SAFETY: personality takes a number and changes flags of this process only.

@@ -53,6 +53,20 @@ impl Ground {
         pid
     }
 
+    /// Runs `kill`, meanwhile taking note of our children's ends, as their parent must.
+    pub(crate) fn reaping<T>(&mut self, kill: impl FnOnce() -> T) -> T {
+        let children = &mut self.children;
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let end = soon();
+                while Instant::now() < end && children.iter_mut().any(|c| c.try_wait().unwrap().is_none()) {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+            });
+            kill()
+        })
+    }
+
     pub(crate) fn directories(&self) -> Vec<PathBuf> {
         self.view.hierarchies.iter().map(|h| h.mount_point.join(&self.dir)).collect()
     }
@@ -60,6 +74,12 @@ impl Ground {
 
 impl Drop for Ground {
     fn drop(&mut self) {
+        for directory in &self.everywhere {
+            // What is frozen does not die; these files are in version 1's freezer only.
+            for group in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+                let _ = std::fs::write(group.path().join("freezer.state"), "THAWED");
+            }
+        }
         for child in &mut self.children {
             let _ = child.kill();
             let _ = child.wait();

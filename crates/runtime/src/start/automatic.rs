@@ -117,10 +117,12 @@ fn proc(inside: &Inside, writable: Writable) -> Result<()> {
         Writable::Some => {
             let net = subtree(&proc, "sys/net", false)?;
             let settings = subtree(&proc, "sys", true)?;
-            let trigger = subtree(&proc, "sysrq-trigger", true)?;
+            // Absent from kernels without magic keys.
+            let trigger = subtree(&proc, "sysrq-trigger", true).ok();
             call::attach(&settings, open_below(&proc, "sys")?, Path::new(""))?;
             call::attach(net, open_below(&settings, "net")?, Path::new(""))?;
-            Ok(call::attach(trigger, open_below(&proc, "sysrq-trigger")?, Path::new(""))?)
+            trigger
+                .map_or(Ok(()), |t| Ok(call::attach(t, open_below(&proc, "sysrq-trigger")?, Path::new(""))?))
         }
     }
 }

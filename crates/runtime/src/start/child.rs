@@ -94,8 +94,8 @@ pub(crate) enum Stdio {
 pub(crate) fn run(plan: Plan, sync: Sync, log: &Log) -> ! {
     match set_up(plan, &sync, log) {
         Ok(command) => {
-            // Only the command's copy may keep the socket open, until its exec.
-            drop(sync);
+            // The reaper closes it with everything else; only the command's copy stays open, until its exec.
+            std::mem::forget(sync);
             process::exit(reaper::run(command).unwrap_or(EXIT_FAILED))
         }
         Err(error) => {

@@ -1,5 +1,6 @@
 //! Process 1 of a container that runs one command: passes signals on, reaps orphans, and ends as it ends.
 
+use hull_sys::process;
 use hull_sys::signal::{self, SignalFd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::AsFd;
@@ -14,8 +15,11 @@ const SIGCHLD: i32 = 17;
 const GRACE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// Waits for the command `pid` and everything it leaves behind; returns its exit code, or 128 and the signal
-/// that ended it.
+/// that ended it. Closes every descriptor but the standard ones: the caller must not use or drop any after.
 pub(crate) fn run(pid: Pid) -> Result<i32> {
+    // Whoever is root in the container can look into this process (CVE-2016-9962): nothing of the host's may
+    // be left in it.
+    process::close_all_from(3)?;
     let signals = SignalFd::block(&[&PASSED[..], &[SIGCHLD]].concat())?;
     let mut status = None;
     loop {
@@ -39,7 +43,7 @@ pub(crate) fn run(pid: Pid) -> Result<i32> {
     }
     // The kernel kills what is left when process 1 ends; a moment before, it is asked to end by itself.
     if rustix::process::getpid().is_init() && signal::send_to_all(Signal::TERM.as_raw()).is_ok() {
-        while rustix::process::waitpid(None, WaitOptions::NOHANG).is_ok() {
+        while rustix::process::wait(WaitOptions::NOHANG).is_ok() {
             if !wait_readable(&signals, Some(&GRACE))? {
                 break;
             }
@@ -51,7 +55,7 @@ pub(crate) fn run(pid: Pid) -> Result<i32> {
 }
 
 fn reap() -> Option<(Pid, WaitStatus)> {
-    rustix::process::waitpid(None, WaitOptions::NOHANG).ok().flatten()
+    rustix::process::wait(WaitOptions::NOHANG).ok().flatten()
 }
 
 /// The code by which shells report a status.

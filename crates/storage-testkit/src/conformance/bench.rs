@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::ffi::OsStr;
 use std::fs;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,6 +29,7 @@ pub struct Bench {
     settings: Vec<(String, String)>,
     ground: String,
     base: Option<Locator>,
+    registration: Registration,
     /// Another process cleans up.
     kept: bool,
 }
@@ -87,6 +88,7 @@ impl Bench {
             settings,
             ground: ground.name().to_owned(),
             base: None,
+            registration: of,
             kept: true,
         })
     }
@@ -102,6 +104,7 @@ impl Bench {
             settings: self.settings.clone(),
             ground: self.ground.clone(),
             base: self.base.clone(),
+            registration: self.registration,
             // It goes with the bench above.
             kept: true,
         })
@@ -110,6 +113,11 @@ impl Bench {
     /// The driver under test.
     pub fn driver(&self) -> &dyn Driver {
         &*self.driver
+    }
+
+    /// The registration of the driver under test.
+    pub fn registration(&self) -> Registration {
+        self.registration
     }
 
     /// The directory of this case.
@@ -311,7 +319,12 @@ impl Open {
         Ok(Self { root: hull_storage::host::open(&ready)?, _ready: ready })
     }
 
-    /// Its root. Good as long as this lives, also for mounts that are attached nowhere.
+    /// Its root.
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
+    /// Its root by a path. Good as long as this lives, also for mounts that are attached nowhere.
     pub(crate) fn path(&self) -> PathBuf {
         PathBuf::from(format!("/proc/self/fd/{}/.", self.root.as_raw_fd()))
     }

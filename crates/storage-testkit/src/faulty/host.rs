@@ -50,6 +50,10 @@ impl Host for FaultyHost {
         self.faults.change("Host::fill", || self.inner.fill(from, to))
     }
 
+    fn patch(&self, volume: &Activation, dir: &str, name: &str, content: &[u8]) -> Result<()> {
+        self.faults.change("Host::patch", || self.inner.patch(volume, dir, name, content))
+    }
+
     fn persist(&self, step: &Step) -> Result<()> {
         self.faults.look("Host::persist", || self.inner.persist(step))
     }

@@ -98,6 +98,14 @@ impl Host for SimHost {
         Ok(())
     }
 
+    fn patch(&self, volume: &Activation, dir: &str, name: &str, content: &[u8]) -> Result<()> {
+        let file = tree(volume)?.join(dir).join(name);
+        if self.0.look(|d| !d.has(&file))? {
+            return Ok(());
+        }
+        self.0.effect(|d| d.put(&file, content))
+    }
+
     fn persist(&self, _: &Step) -> Result<()> {
         // What the disk has, it keeps.
         self.0.look(|_| ())
