@@ -267,8 +267,10 @@ impl Bench {
 
     /// Fails unless the journal is empty, nothing carries a transaction's name and nothing is mounted here.
     pub fn require_clean(&self) -> std::result::Result<(), Box<dyn Error>> {
-        let records = names(&self.journal_dir())?.into_iter().filter(|n| !n.ends_with(".lock"));
-        let records: Vec<_> = records.collect();
+        let records: Vec<_> = names(&self.journal_dir())?
+            .into_iter()
+            .filter(|n| n.extension().is_some_and(|e| e == "record"))
+            .collect();
         require(records.is_empty(), format!("the journal still holds {records:?}"))?;
         let marked: Vec<_> = names(&self.dir.join("volumes"))?
             .into_iter()
