@@ -160,12 +160,7 @@ impl Plan {
 
     /// Moves the existing volume `layout` to `to`, where it will be named by its owner's config. Returns its
     /// new name; fails with [`ErrorKind::InvalidInput`] for one that no config can keep.
-    pub fn rename_volume(
-        &mut self,
-        driver: &dyn Driver,
-        layout: &Layout,
-        to: &Placement,
-    ) -> Result<Locator> {
+    pub fn rename_volume(&mut self, driver: &dyn Driver, layout: &Layout, to: &Placement) -> Result<Locator> {
         let at = self.move_volume(driver, layout, to)?.at;
         if at.at().as_encoded_bytes().iter().any(|b| matches!(b, b'\n' | 0)) {
             let name = at.at();
