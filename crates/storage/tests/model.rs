@@ -1,7 +1,7 @@
 //! Random operations with deaths against a plain map, on the simulated stores.
 
-use hull_storage::DriverName;
-use hull_storage_testkit::model::{Trial, run, sim};
+use hull_storage::{DriverName, Journal, Record, Result, TxId};
+use hull_storage_testkit::model::{SimSubject, Trial, run, sim};
 use hull_storage_testkit::sim::Lab;
 
 fn holds(driver: DriverName) {
@@ -21,4 +21,31 @@ fn clones_without_ties() {
 #[test]
 fn clones_that_mark_their_source() {
     holds(Lab::MARKED);
+}
+
+/// A journal that never saves a commit.
+struct NoCommit(Box<dyn Journal>);
+
+impl Journal for NoCommit {
+    fn save(&self, record: &Record) -> Result<()> {
+        if record.committed { Ok(()) } else { self.0.save(record) }
+    }
+    fn erase(&self, id: TxId) -> Result<()> {
+        self.0.erase(id)
+    }
+    fn orphans(&self) -> Result<Vec<Record>> {
+        self.0.orphans()
+    }
+    fn next_id(&self) -> Result<TxId> {
+        self.0.next_id()
+    }
+}
+
+#[test]
+fn a_mutant_is_caught() {
+    let failed = run(Trial::default(), || {
+        let lab = Lab::new()?.with_journal(|j| Box::new(NoCommit(j)));
+        Ok(SimSubject::new(lab, Lab::FREE))
+    });
+    println!("{}", failed.unwrap_err());
 }

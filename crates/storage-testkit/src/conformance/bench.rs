@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hull_storage::lock::{VolumeLocks, Wait};
 use hull_storage::{
@@ -265,12 +265,33 @@ impl Bench {
         self.driver.layout(at).is_ok()
     }
 
+    /// Recovers as a new process would, until no record is left.
+    ///
+    /// Another case may have forked a child just now, which has the dropped store's locks for the moment until
+    /// it is exec'd: so a record may look alive a little longer.
+    pub fn recover(&self) -> std::result::Result<(), Box<dyn Error>> {
+        let give_up = Instant::now() + Duration::from_secs(10);
+        loop {
+            if let Some(e) = self.store().recover()?.failed.into_iter().next() {
+                return Err(e.into());
+            }
+            let records = self.records()?;
+            if records.is_empty() {
+                return Ok(());
+            }
+            require(Instant::now() < give_up, format!("recovery passes over {records:?}"))?;
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn records(&self) -> std::io::Result<Vec<PathBuf>> {
+        let all = names(&self.journal_dir())?;
+        Ok(all.into_iter().filter(|n| n.extension().is_some_and(|e| e == "record")).collect())
+    }
+
     /// Fails unless the journal is empty, nothing carries a transaction's name and nothing is mounted here.
     pub fn require_clean(&self) -> std::result::Result<(), Box<dyn Error>> {
-        let records: Vec<_> = names(&self.journal_dir())?
-            .into_iter()
-            .filter(|n| n.extension().is_some_and(|e| e == "record"))
-            .collect();
+        let records = self.records()?;
         require(records.is_empty(), format!("the journal still holds {records:?}"))?;
         let marked: Vec<_> = names(&self.dir.join("volumes"))?
             .into_iter()

@@ -41,10 +41,7 @@ fn everywhere(bench: &Bench, operation: &str) -> CaseResult {
                     round.bench.require_clean()?;
                 }
             }
-            let recovered = round.bench.store().recover()?;
-            if let Some(e) = recovered.failed.first() {
-                return Err(format!("{case}: {e}").into());
-            }
+            round.bench.recover().map_err(|e| format!("{case}: {e}"))?;
             let world = round.world()?;
             let fine = match failed {
                 true if struck == COMMIT => world == before || world == after,

@@ -37,9 +37,9 @@ fn preserved(bench: &Bench) -> CaseResult {
     }
     let original = Locator::new(plain::NAME, original.at());
     if !bench.driver().capabilities().standalone {
-        // A layer of a union cannot hold what marks a removed file there.
+        // A layer of a union cannot hold what has a meaning of its own there.
         let open = Open::new(&store, &original, Access::ReadWrite)?;
-        remove_whiteouts(&open.path())?;
+        remove_union_marks(&open.path())?;
     }
     let into = Some(bench.driver().name());
     let mode = CloneMode::SnapshotElseCopy;
@@ -72,15 +72,29 @@ fn same(store: &Store, one: &Locator, other: &Locator, what: &str) -> Result<(),
     require(differences.is_empty(), format!("{what}: {differences:?}"))
 }
 
-fn remove_whiteouts(dir: &Path) -> std::io::Result<()> {
+/// Extended attributes by which overlayfs remembers what it did: Documentation/filesystems/overlayfs.rst.
+const OVERLAY_MARKS: &[&str] = &[
+    "trusted.overlay.opaque",
+    "trusted.overlay.redirect",
+    "trusted.overlay.metacopy",
+    "trusted.overlay.origin",
+    "trusted.overlay.impure",
+    "trusted.overlay.whiteout",
+];
+
+/// Removes whiteouts and the attributes of an overlay.
+fn remove_union_marks(dir: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
         let metadata = path.symlink_metadata()?;
+        for name in OVERLAY_MARKS {
+            let _ = rustix::fs::lremovexattr(&path, *name);
+        }
         if metadata.is_dir() {
             // Directories keep their times.
             let times =
                 fs::FileTimes::new().set_accessed(metadata.accessed()?).set_modified(metadata.modified()?);
-            remove_whiteouts(&path)?;
+            remove_union_marks(&path)?;
             fs::File::open(&path)?.set_times(times)?;
         } else if metadata.file_type().is_char_device() && metadata.rdev() == 0 {
             fs::remove_file(path)?;

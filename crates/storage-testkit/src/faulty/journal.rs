@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use hull_storage::lock::FileLock;
 use hull_storage::{Journal, Record, Result, TxId};
 
 use super::Faults;
@@ -38,6 +39,10 @@ impl Journal for FaultyJournal {
 
     fn orphans(&self) -> Result<Vec<Record>> {
         self.faults.look("Journal::orphans", || self.inner.orphans())
+    }
+
+    fn recovery(&self) -> Result<Option<FileLock>> {
+        self.faults.look("Journal::recovery", || self.inner.recovery())
     }
 
     fn next_id(&self) -> Result<TxId> {

@@ -23,6 +23,10 @@ impl Name {
         Self::Home(2),
     ];
 
+    pub(super) fn index(self) -> usize {
+        Self::ALL.iter().position(|n| *n == self).unwrap_or_default()
+    }
+
     /// The file name of the volume, or of its home.
     pub fn text(self) -> String {
         match self {
@@ -68,7 +72,7 @@ fn command() -> impl Strategy<Value = Command> {
         3 => name().prop_map(Command::Destroy),
     ];
     let write = (name(), 0..3u8, any::<u8>()).prop_map(|(a, file, text)| Command::Write(a, file, text));
-    let dying = (0..30usize, whole.clone().boxed()).prop_map(|(n, c)| Command::Dying(n, Box::new(c)));
+    let dying = (0..22usize, whole.clone().boxed()).prop_map(|(n, c)| Command::Dying(n, Box::new(c)));
     prop_oneof![2 => whole, 2 => dying, 1 => write]
 }
 

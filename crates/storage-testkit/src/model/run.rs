@@ -72,6 +72,9 @@ pub fn run<S: Subject>(
     }
 }
 
+/// The name that is always taken as drawn, so that there are taken and missing ones.
+const BLIND: Name = Name::Slot(3);
+
 /// What the map knows of a volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Volume {
@@ -103,12 +106,42 @@ enum Expected {
 
 impl<S: Subject> Model<'_, S> {
     fn step(&mut self, command: &Command) -> std::result::Result<(), String> {
-        match command {
+        let (dies, command) = match command {
+            Command::Dying(effects, command) => (Some(*effects), &**command),
+            command => (None, command),
+        };
+        let command = self.aim(command);
+        match &command {
             Command::Write(name, file, text) => self.write(*name, *file, *text),
-            Command::Dying(effects, command) => self.act(command, Some(*effects)),
-            command => self.act(command, None),
-        }?;
-        self.compare(&self.volumes)
+            other => self.act(other, dies),
+        }
+        .and_then(|()| self.compare(&self.volumes))
+        .map_err(|e| format!("as {command:?}: {e}"))
+    }
+
+    /// The command with most of the names changed so that it has something to do: drawn blindly, nearly all
+    /// would be refused.
+    fn aim(&self, command: &Command) -> Command {
+        let there = |name: Name| match self.volumes.len() {
+            0 => name,
+            _ if self.volumes.contains_key(&name) || name == BLIND => name,
+            n => *self.volumes.keys().nth(name.index() % n).expect("it is less than their number"),
+        };
+        let free = |name: Name| {
+            let names = Name::ALL.iter().cycle().skip(name.index()).take(Name::ALL.len());
+            let mut free = names.filter(|n| !self.volumes.contains_key(n) || **n == BLIND);
+            free.next().copied().unwrap_or(name)
+        };
+        match command {
+            Command::Create(to) => Command::Create(free(*to)),
+            Command::Clone(from, to) => Command::Clone(there(*from), free(*to)),
+            Command::Snapshot(from, to) => Command::Snapshot(there(*from), free(*to)),
+            Command::Restore(from, to) => Command::Restore(there(*from), there(*to)),
+            Command::Rename(from, to) => Command::Rename(there(*from), free(*to)),
+            Command::Destroy(name) => Command::Destroy(there(*name)),
+            Command::Write(name, file, text) => Command::Write(there(*name), *file, *text),
+            Command::Dying(effects, command) => Command::Dying(*effects, Box::new(self.aim(command))),
+        }
     }
 
     fn write(&mut self, name: Name, file: u8, text: u8) -> std::result::Result<(), String> {

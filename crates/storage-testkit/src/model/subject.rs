@@ -63,7 +63,14 @@ pub struct SimSubject {
 /// # Errors
 /// When no directory for locks can be made.
 pub fn sim(driver: DriverName) -> std::io::Result<SimSubject> {
-    Ok(SimSubject { lab: Lab::new()?, machine: Machine::new(Disk::default().dir("/v")), driver })
+    Ok(SimSubject::new(Lab::new()?, driver))
+}
+
+impl SimSubject {
+    /// The store `driver` of `lab` on a new machine.
+    pub fn new(lab: Lab, driver: DriverName) -> Self {
+        Self { lab, machine: Machine::new(Disk::default().dir("/v")), driver }
+    }
 }
 
 impl Subject for SimSubject {
