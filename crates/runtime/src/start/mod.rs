@@ -126,7 +126,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) fn check_support(start: &Start<'_>) -> Result<Vec<Unsupported>> {
     let (mut refused, mut warned) = (Vec::new(), Vec::new());
     for key in unsupported(&start.config) {
-        let waived = start.allow_unconfined.iter().any(|k| *k == key.key);
+        let waived = start.allow_unconfined.contains(&key.key);
         if key.confines && !waived { refused.push(key) } else { warned.push(key) }
     }
     if refused.is_empty() {
@@ -220,7 +220,7 @@ fn clone(
             ));
         }
         Some(MountIdMap::Container) => {
-            own_map.as_ref().map(|m| m.try_clone()).transpose().named(|| "dup(userns)".into())?
+            own_map.as_ref().map(rustix::fd::OwnedFd::try_clone).transpose().named(|| "dup(userns)".into())?
         }
         Some(MountIdMap::Path(path)) => Some(devices::open_namespace(path)?),
     };
