@@ -233,6 +233,9 @@ lxc-attach good -R
 lxc-attach good -c context
 lxc-attach good --clear-env --keep-env
 lxc-attach good -u x
+lxc-attach good -e=NONSENSE
+lxc-attach good -s NONSENSE
+lxc-attach good -a nonsense
 lxc-stop nothing
 lxc-stop good
 lxc-stop good -k -t 5

@@ -37,28 +37,17 @@ fn main() {
             eprintln!("skipping {} tests: {reason}", list.len());
         }
         let skip = reason.is_some();
-        let one = |(name, test): &(&str, fn())| {
-            let test = *test;
-            Trial::test(*name, move || {
+        let one = |&(name, test): &(&str, fn())| {
+            let run = move || {
                 test();
                 Ok(())
-            })
-            .with_ignored_flag(skip)
+            };
+            Trial::test(name, run).with_ignored_flag(skip)
         };
         list.iter().map(one).collect()
     };
-    let all = [trials(own, missing()), trials(stock, missing_lxc())].concat_trials();
+    let all = trials(own, missing()).into_iter().chain(trials(stock, missing_lxc())).collect();
     libtest_mimic::run(&Arguments::from_args(), all).exit();
-}
-
-trait ConcatTrials {
-    fn concat_trials(self) -> Vec<Trial>;
-}
-
-impl ConcatTrials for [Vec<Trial>; 2] {
-    fn concat_trials(self) -> Vec<Trial> {
-        self.into_iter().flatten().collect()
-    }
 }
 
 fn a_command_runs() {
@@ -92,9 +81,9 @@ fn own_dev() {
     let g = Ground::new("lxc.tty.max = 2\nlxc.tty.dir = lxc\nlxc.mount.auto = sys:mixed\n");
     let out = g.execute(
         &[],
-        "hostname; ls -l /dev/null /dev/tty1 /dev/ptmx /dev/fd | awk '{print $1, $NF}'; \
+        "hostname; for f in null tty1 ptmx fd; do ls -l /dev/$f | awk '{print $1, $NF}'; done; \
          echo x >/dev/null; readlink /dev/tty2; cat /proc/1/comm; \
-         for f in /proc/sys/kernel/hostname /proc/sys/net/ipv4/ip_forward; do test -w $f && echo w || echo ro; done; \
+         for f in kernel/msgmax net/ipv4/ip_forward; do (echo 1 >/proc/sys/$f) 2>/dev/null && echo w || echo ro; done; \
          ls /sys/class/net; ip addr show lo | grep -c UP; echo $container_ttys",
     );
     let want = format!(
@@ -102,8 +91,7 @@ fn own_dev() {
          lxc/tty2\nhull-monitor\nro\nw\nlo\n1\npts/0 pts/1\n",
         g.name
     );
-    let out = out.ok().replace("/dev/ptmx -> ", "").replace("/dev/fd -> ", "");
-    assert_eq!(out, want);
+    assert_eq!(out.ok(), want);
 }
 
 fn confinement() {
@@ -257,7 +245,7 @@ fn nothing_left() {
 fn kernel_settings() {
     let g = Ground::new(
         "lxc.sysctl.net.ipv4.ip_forward = 1\nlxc.sysctl.kernel.msgmax = 4321\nlxc.proc.oom_score_adj = 10\n\
-         lxc.time.offset.boot = 1d\nlxc.arch = i686\nlxc.init.cwd = /etc\n",
+         lxc.time.offset.boot = 48h\nlxc.arch = i686\nlxc.init.cwd = /etc\n",
     );
     let script = "cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/msgmax /proc/1/oom_score_adj /proc/self/personality; \
                   pwd; awk '{print ($1 > 86400)}' /proc/uptime";
@@ -279,7 +267,9 @@ fn life() {
     let ended = stop::shutdown(g.lxcpath(), &g.name, &config, deadline).expect("asked");
     assert_eq!(ended, stop::Ended::Yes);
     eventually("its cgroups go", || !g.has_cgroups());
-    assert!(stop::kill(g.lxcpath(), &g.name, None).unwrap_err().to_string().contains("not running"));
+    eventually("nobody answers any more", || {
+        stop::kill(g.lxcpath(), &g.name, None).is_err_and(|e| e.to_string().contains("not running"))
+    });
 }
 
 fn attach() {
@@ -302,7 +292,7 @@ fn attach() {
     let mut kept: Vec<&str> = kept.lines().map(|l| l.split('=').next().unwrap()).collect();
     kept.sort_unstable();
     assert_eq!(kept, ["A", "HOME", "PATH", "container"]);
-    let only = g.attach(&["--namespace", "uts"], "hostname; test -e /etc/inittab && echo inside").ok();
+    let only = g.attach(&["--namespace", "uts"], "hostname; test -e /etc/booted && echo inside; true").ok();
     assert_eq!(only, format!("{}\n", g.name), "the host's files, the container's name");
     let gone = Ground::new("").attach(&[], "true");
     assert!(gone.code == Some(1) && gone.err.contains("not running"), "{gone:?}");

@@ -66,8 +66,11 @@ pub fn kill(lxcpath: &Path, name: &str, deadline: Option<Instant>) -> Result<End
 fn init(client: &Client, name: &str) -> Result<(i32, OwnedFd)> {
     let pid = client.init_pid().map_err(|e| Error::new(e.to_string()))?;
     let pid = pid.and_then(Pid::from_raw);
-    let pid = pid.ok_or_else(|| {
-        Error::new(format!("container {name} has no process to signal; wait for its start"))
+    let pid = pid.ok_or_else(|| match client.state() {
+        Ok(state) if state != State::Stopped => Error::new(format!(
+            "container {name} is {state} and has no process to signal; wait for its start"
+        )),
+        _ => Error::new(format!("container {name} is not running")),
     })?;
     let number = pid.as_raw_nonzero();
     // Monitors before LXC 4 have no such answer.

@@ -25,10 +25,10 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 pub(super) fn run(
     target: &Target,
     options: &Options,
-    terminal: Option<(OwnedFd, [bool; 3])>,
-    sync: Sync,
+    terminal: Option<&(OwnedFd, [bool; 3])>,
+    sync: &Sync,
 ) -> ! {
-    let code = match enter(target, options, terminal.as_ref(), &sync) {
+    let code = match enter(target, options, terminal, sync) {
         Ok(()) => 0,
         Err(error) => {
             // Nobody else can be told if the caller is gone.
@@ -127,7 +127,7 @@ fn set_terminal(terminal: Option<&(OwnedFd, [bool; 3])>) -> Result<()> {
 
 /// Goes to `wanted`, or to `/` if the container has no such directory, and makes sure to be inside.
 fn change_directory(wanted: Option<&Path>) -> Result<()> {
-    if !wanted.is_some_and(|w| rustix::process::chdir(w).is_ok()) {
+    if wanted.is_none_or(|w| rustix::process::chdir(w).is_err()) {
         rustix::process::chdir("/").named(|| "chdir(/)".into())?;
     }
     // The kernel writes "(unreachable)" before a directory outside of the root (CVE-2024-21626).

@@ -96,7 +96,7 @@ pub fn run(lxcpath: &Path, name: &str, options: &Options) -> Result<ExitStatus> 
     let (helper, _) = match process::fork(0, None)? {
         Fork::Child => {
             drop((ours, pty, signals));
-            join::run(&target, options, peer.map(|p| (p, terminal)), theirs)
+            join::run(&target, options, peer.map(|p| (p, terminal)).as_ref(), &theirs)
         }
         Fork::Parent { pid, pidfd } => (pid, pidfd),
     };

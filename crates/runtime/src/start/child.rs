@@ -8,7 +8,7 @@ use hull_sys::process::{self, Fork};
 use hull_sys::{keyring, netif, prctl, signal};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
-use rustix::process::{Pid, Signal};
+use rustix::process::{DumpableBehavior, Pid, Signal};
 use rustix::thread::{Gid, Uid};
 use std::convert::Infallible;
 use std::ffi::CString;
@@ -116,6 +116,11 @@ fn set_up(mut plan: Plan, sync: &Sync, log: &Log) -> Result<Pid> {
     match sync.receive()? {
         Message::SetUp => {}
         _ => return Err(Error::new("the supervisor ended before the container was set up")),
+    }
+    if plan.namespaces & process::namespace::PID == 0 {
+        // Others see this process, and are not to look into it while it holds what is the host's.
+        rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+            .named(|| "prctl(PR_SET_DUMPABLE, 0)".into())?;
     }
     join_namespaces(&mut plan)?;
     if let Some(name) = &plan.hostname {
