@@ -26,7 +26,8 @@ fuzz_target!(|data: &[u8]| {
     }
     let _refused = changed.replace_path_prefix(Path::new("/a"), Path::new("/b c"));
     changed.randomise_hwaddr(HardwareAddresses::Renew).expect("addresses can always be drawn anew");
-    let again = Config::parse(&changed.to_text(), Path::new("/l/c/config"), None).expect("what Hull writes it reads");
+    let again =
+        Config::parse(&changed.to_text(), Path::new("/l/c/config"), None).expect("what Hull writes it reads");
     for key in changed.keys("").iter().chain(&changed.keys("lxc.net.0")) {
         assert_eq!(changed.get(key), again.get(key), "{key}");
     }

@@ -110,23 +110,27 @@ impl Cgroups {
         Ok(Self { members, skipped, layout: view.layout(), devices: None, pivot: plan.pivot() })
     }
 
-    /// The groups of a container that runs already, whose monitor `path_of` asks for the path of its group:
-    /// given a controller's name or, for version 2, `None`.
+    /// The groups of a container that runs already, whose monitor `path_of` asks for the path of its group
+    /// by a controller's name; if no controller of version 2 has an answer, once more without one.
     pub fn of_running(view: &View, mut path_of: impl FnMut(Option<&str>) -> Option<String>) -> Result<Self> {
         let mut members = Vec::new();
         let mut skipped = Vec::new();
         for hierarchy in &view.hierarchies {
-            let controller = match hierarchy.version {
-                Version::One => hierarchy.controllers.first().map(String::as_str),
-                Version::Two => None,
-            };
+            let named = hierarchy.controllers.first().and_then(|c| path_of(Some(c)));
+            let path = named.or_else(|| (hierarchy.version == Version::Two).then(|| path_of(None)).flatten());
             let label = hierarchy.label();
-            let Some(path) = path_of(controller) else {
+            let Some(path) = path else {
                 skipped.push(Skipped { hierarchy: label, reason: "the monitor has no group there".into() });
                 continue;
             };
+            // The root of a hierarchy is everybody's: limits and signals must never go there.
+            let Some(parts) = components(&path) else {
+                skipped
+                    .push(Skipped { hierarchy: label, reason: format!("{path:?} is no group of its own") });
+                continue;
+            };
             let mut limit = Group::open(&hierarchy.mount_point)?;
-            for part in components(&path).unwrap_or_default() {
+            for part in parts {
                 limit = limit.child(part)?;
             }
             members.push(Member {

@@ -45,8 +45,20 @@ impl Cgroups {
     /// Kills all processes of the container and waits until they are gone, or `deadline`.
     ///
     /// By version 2's `cgroup.kill` (Linux 5.14); else one by one until none is left. Frozen ones are thawed,
-    /// as version 1 does not let them die.
+    /// as version 1 does not let them die. Refuses if the caller is among them.
     pub fn kill(&self, deadline: Instant) -> Result<()> {
+        let own = rustix::process::getpid().as_raw_nonzero().get();
+        for member in &self.members {
+            if member.limit.processes()?.contains(&own) {
+                let path = member.limit.path().display();
+                return Err(Error::new(
+                    Errno::INVAL,
+                    format!(
+                        "not killing the processes of {path}: this one is among them; leave the group first"
+                    ),
+                ));
+            }
+        }
         if let Some(member) = self.member(Version::Two) {
             // Older kernels lack the file; then, as for what is in version 1's groups only, see below.
             let _ = member.limit.write_raw("cgroup.kill", "1");

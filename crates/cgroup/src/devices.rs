@@ -254,3 +254,131 @@ fn load(rules: &Rules) -> Result<OwnedFd> {
 fn refused(path: &Path, e: &hull_sys::Error) -> Error {
     Error::new(e.errno(), format!("device rules cannot be attached to {}: {e}", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Runs the program in an interpreter, as the kernel would for this access.
+    fn run(rules: &Rules, block: bool, major: u32, minor: u32, access: u32) -> bool {
+        let bytes: Vec<u8> = rules.compile().unwrap().into_iter().flat_map(Instruction::to_bytes).collect();
+        let machine = rbpf::EbpfVmRaw::new(Some(&bytes)).unwrap();
+        let kind = if block { DEVICE_BLOCK } else { DEVICE_CHARACTER } as u32;
+        let mut context: Vec<u8> = Vec::new();
+        for word in [access << 16 | kind, major, minor] {
+            context.extend_from_slice(&word.to_ne_bytes());
+        }
+        machine.execute_program(&mut context).unwrap() == 1
+    }
+
+    /// What the rules mean, said another way: bit by bit, forward.
+    fn means(rules: &[Rule], block: bool, major: u32, minor: u32, access: u32) -> bool {
+        let kind = if block { Kind::Block } else { Kind::Character };
+        let without_all = !rules.iter().any(|r| r.kind == Kind::All);
+        let default = if without_all { !rules.iter().any(|r| r.allow) } else { false };
+        [ACCESS_MKNOD, ACCESS_READ, ACCESS_WRITE].iter().filter(|bit| access & **bit != 0).all(|bit| {
+            rules.iter().fold(default, |verdict, rule| {
+                let matches = rule.kind == Kind::All
+                    || rule.kind == kind
+                        && rule.major.is_none_or(|m| m == major)
+                        && rule.minor.is_none_or(|m| m == minor)
+                        && rule.access() & bit != 0;
+                if matches { rule.allow } else { verdict }
+            })
+        })
+    }
+
+    fn rules(lines: &[&str]) -> Rules {
+        lines
+            .iter()
+            .map(|l| {
+                let (verb, rest) = l.split_once(' ').unwrap();
+                Rule::parse(verb == "allow", rest).unwrap()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_usual_list() {
+        let list =
+            rules(&["deny a", "allow c *:* m", "allow b *:* m", "allow c 1:3 rwm", "allow c 136:* rwm"]);
+        assert!(run(&list, false, 1, 3, ACCESS_READ | ACCESS_WRITE));
+        assert!(run(&list, false, 136, 77, ACCESS_WRITE));
+        assert!(run(&list, true, 8, 0, ACCESS_MKNOD));
+        assert!(!run(&list, true, 8, 0, ACCESS_MKNOD | ACCESS_READ));
+        assert!(!run(&list, true, 1, 3, ACCESS_READ), "block devices are not character devices");
+    }
+
+    #[test]
+    fn a_change_later_does_not_turn_the_default() {
+        let mut list = rules(&["deny c 1:5 rwm"]);
+        assert!(run(&list, false, 1, 3, ACCESS_READ));
+        list.push(Rule::parse(true, "c 1:5 r").unwrap());
+        assert!(run(&list, false, 1, 3, ACCESS_READ) && run(&list, false, 1, 5, ACCESS_READ));
+        assert!(!run(&list, false, 1, 5, ACCESS_WRITE));
+    }
+
+    #[test]
+    fn what_is_no_rule_is_told() {
+        let bad = [
+            "",
+            "x",
+            "c",
+            "c 1:3",
+            "c 1 rwm",
+            "c 1:3 x",
+            "c 1:3 ",
+            "c -1:3 r",
+            "c 4096:0 r",
+            "c 0:1048576 r",
+            "c 1:99999999999 r",
+            "a 1:3 rwm",
+            "c 1:3 rwm more",
+            "c +1:3 r",
+            "c 1:3:4 r",
+            "c :3 r",
+        ];
+        for text in bad {
+            let error = Rule::parse(true, text).unwrap_err().to_string();
+            assert!(error.contains("is not a device rule"), "{text:?}: {error}");
+        }
+        for text in ["a", "c 1:3 rwm", "b *:* m", "c 10:* rw"] {
+            assert_eq!(Rule::parse(false, text).unwrap().to_string(), text);
+        }
+        assert_eq!(Rule::parse(false, "a *:* rwm").unwrap().kind, Kind::All);
+    }
+
+    fn some_rule() -> impl Strategy<Value = Rule> {
+        let number = || prop_oneof![Just(None), (0u32..3).prop_map(Some)];
+        let kind = prop_oneof![1 => Just(Kind::All), 6 => Just(Kind::Block), 6 => Just(Kind::Character)];
+        (any::<bool>(), kind, number(), number(), 1u32..8).prop_map(|(allow, kind, major, minor, access)| {
+            if kind == Kind::All {
+                return Rule::parse(allow, "a").unwrap();
+            }
+            let bit = |b| access & b != 0;
+            Rule { allow, kind, major, minor, mknod: bit(1), read: bit(2), write: bit(4) }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_program_does_what_the_rules_mean(
+            list in proptest::collection::vec(some_rule(), 0..12),
+            block in any::<bool>(), major in 0u32..4, minor in 0u32..4, access in 1u32..8,
+        ) {
+            let compiled: Rules = list.iter().copied().collect();
+            prop_assert_eq!(
+                run(&compiled, block, major, minor, access),
+                means(&list, block, major, minor, access)
+            );
+        }
+
+        #[test]
+        fn any_text_is_a_rule_or_an_error(text in "\\PC*") {
+            if let Ok(rule) = Rule::parse(true, &text) {
+                prop_assert_eq!(Rule::parse(true, &rule.to_string()).unwrap(), rule);
+            }
+        }
+    }
+}

@@ -3,6 +3,8 @@
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, ResolveFlags, Uid};
 use rustix::io::Errno;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -11,9 +13,6 @@ use crate::{Error, Result};
 
 /// How often what the kernel does in its own time is looked at.
 pub(crate) const INTERVAL: Duration = Duration::from_millis(5);
-
-/// How deep groups may nest that we remove. The kernel's own limit is far beyond what anybody uses.
-const DEEPEST: usize = 256;
 
 /// A group's directory.
 #[derive(Debug)]
@@ -40,10 +39,10 @@ impl Group {
     }
 
     /// Opens the group `name` directly below.
-    pub(crate) fn child(&self, name: &str) -> Result<Self> {
-        let path = self.path.join(name);
+    pub(crate) fn child(&self, name: impl AsRef<OsStr>) -> Result<Self> {
+        let path = self.path.join(name.as_ref());
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let fd = rustix::fs::openat2(&self.fd, name, flags, Mode::empty(), ResolveFlags::BENEATH)
+        let fd = rustix::fs::openat2(&self.fd, name.as_ref(), flags, Mode::empty(), ResolveFlags::BENEATH)
             .map_err(|e| Error::call(&format!("open {}", path.display()), e))?;
         Ok(Self { fd, path })
     }
@@ -150,7 +149,7 @@ impl Group {
     /// The processes in this group and all below, as numbered here. Processes unseen from here count as 0.
     pub(crate) fn processes(&self) -> Result<Vec<i32>> {
         let mut all = Vec::new();
-        self.walk(0, &mut |group| {
+        let mut visit = |group: &Self| {
             match group.read("cgroup.procs") {
                 Ok(text) => all.extend(text.lines().filter_map(|l| l.parse::<i32>().ok())),
                 // The members of threaded groups are listed in their domain; a removed group has none.
@@ -158,56 +157,89 @@ impl Group {
                 Err(e) => return Err(e),
             }
             Ok(())
-        })?;
+        };
+        self.traverse(&mut visit, &mut |_, _| {})?;
         Ok(all)
-    }
-
-    /// Calls `visit` for this group and those below, parents first.
-    fn walk(&self, depth: usize, visit: &mut dyn FnMut(&Self) -> Result<()>) -> Result<()> {
-        visit(self)?;
-        for name in self.children()? {
-            match self.child(&name) {
-                Ok(child) if depth < DEEPEST => child.walk(depth + 1, visit)?,
-                Ok(_) => return Err(Error::call(&format!("walk {}", self.path.display()), Errno::LOOP)),
-                Err(e) if e.errno() == Errno::NOENT => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(())
     }
 
     /// Removes the group `name` below with all in it, waiting until `deadline` for processes that are ending.
     ///
     /// Gone already is success.
     pub(crate) fn remove(&self, name: &str, deadline: Instant) -> Result<()> {
+        let remove = || rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR);
         loop {
-            match self.remove_once(name, 0) {
+            match remove() {
                 Ok(()) | Err(Errno::NOENT) => return Ok(()),
-                Err(Errno::BUSY | Errno::NOTEMPTY) if Instant::now() < deadline => sleep(INTERVAL),
-                Err(e) => {
-                    return Err(Error::call(&format!("rmdir {}", self.path.join(name).display()), e));
+                // The kernel says BUSY for groups with groups below them, too.
+                Err(Errno::BUSY | Errno::NOTEMPTY) => {}
+                Err(e) => return Err(self.not_removed(name, e)),
+            }
+            if let Ok(group) = self.child(name) {
+                // What cannot be removed, or changes meanwhile, keeps its parents from going, which we see.
+                let _ = group.traverse(&mut |_| Ok(()), &mut |parent, name| {
+                    let _ = rustix::fs::unlinkat(&parent.fd, name, AtFlags::REMOVEDIR);
+                });
+            }
+            match remove() {
+                Ok(()) | Err(Errno::NOENT) => return Ok(()),
+                Err(e) if Instant::now() >= deadline => return Err(self.not_removed(name, e)),
+                Err(_) => sleep(INTERVAL),
+            }
+        }
+    }
+
+    fn not_removed(&self, name: &str, errno: Errno) -> Error {
+        Error::call(&format!("rmdir {}", self.path.join(name).display()), errno)
+    }
+
+    /// Calls `visit` for this group and all below, parents first, and `leave` for those below, with their
+    /// parents and names, children first.
+    ///
+    /// Containers make groups, so depth, number and names are theirs: this needs two descriptors however deep
+    /// they nest.
+    fn traverse(
+        &self,
+        visit: &mut dyn FnMut(&Self) -> Result<()>,
+        leave: &mut dyn FnMut(&Self, &OsStr),
+    ) -> Result<()> {
+        visit(self)?;
+        // The names yet to be visited at each level, and that of the level itself.
+        let mut levels = vec![(self.children()?, OsString::new())];
+        let mut below: Option<Self> = None;
+        while let Some((names, _)) = levels.last_mut() {
+            let here = below.as_ref().unwrap_or(self);
+            if let Some(name) = names.pop() {
+                match here.child(&name) {
+                    Ok(child) => {
+                        visit(&child)?;
+                        levels.push((child.children()?, name));
+                        below = Some(child);
+                    }
+                    Err(e) if e.errno() == Errno::NOENT => {}
+                    Err(e) => return Err(e),
                 }
+                continue;
             }
+            let name = levels.pop().map(|(_, name)| name).unwrap_or_default();
+            if levels.is_empty() {
+                break;
+            }
+            let parent = if levels.len() == 1 { None } else { Some(here.parent()?) };
+            leave(parent.as_ref().unwrap_or(self), &name);
+            below = parent;
         }
+        Ok(())
     }
 
-    fn remove_once(&self, name: &str, depth: usize) -> Result<(), Errno> {
-        match rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR) {
-            // The kernel says BUSY for groups with groups below them, too.
-            Err(Errno::BUSY | Errno::NOTEMPTY) if depth < DEEPEST => {}
-            result => return result,
-        }
-        let group = self.child(name).map_err(|e| e.errno())?;
-        for child in group.children().map_err(|e| e.errno())? {
-            match group.remove_once(&child, depth + 1) {
-                Ok(()) | Err(Errno::NOENT) => {}
-                Err(e) => return Err(e),
-            }
-        }
-        rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)
+    /// The group above. In these file systems nobody can move a directory elsewhere, so it is the one we came from.
+    fn parent(&self) -> Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&self.fd, "..", flags, Mode::empty())
+            .map_err(|e| Error::call(&format!("open {}/..", self.path.display()), e))?;
+        Ok(Self { fd, path: self.path.parent().unwrap_or(&self.path).to_owned() })
     }
 
-    fn children(&self) -> Result<Vec<String>> {
+    fn children(&self) -> Result<Vec<OsString>> {
         let failed = |e| Error::call(&format!("list {}", self.path.display()), e);
         let mut names = Vec::new();
         for entry in Dir::read_from(&self.fd).map_err(failed)? {
@@ -217,9 +249,9 @@ impl Group {
                 Err(Errno::NOENT) => break,
                 Err(e) => return Err(failed(e)),
             };
-            let name = entry.file_name().to_string_lossy();
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
             if entry.file_type() == FileType::Directory && name != "." && name != ".." {
-                names.push(name.into_owned());
+                names.push(name.to_owned());
             }
         }
         Ok(names)

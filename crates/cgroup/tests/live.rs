@@ -1,90 +1,13 @@
 //! The groups of made-up containers in this machine's real hierarchies.
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic, too")]
 
+mod support;
+
 use hull_cgroup::{Base, Cgroups, GroupOf, Limit, Plan, Version, View};
 use rustix::io::Errno;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-
-/// Groups of one test, gone when it ends, however it ends.
-struct Ground {
-    view: View,
-    dir: String,
-    children: Vec<Child>,
-}
-
-impl Ground {
-    /// `None`, and a word why, where groups cannot be made.
-    fn new(test: &str) -> Option<Self> {
-        let view = View::of_self().unwrap();
-        if !rustix::process::getuid().is_root() || view.hierarchies.is_empty() {
-            eprintln!("skipped: needs root and mounted cgroup hierarchies");
-            return None;
-        }
-        Some(Self { view, dir: format!("hull-test-{}-{test}", std::process::id()), children: Vec::new() })
-    }
-
-    fn plan(&self, name: &str) -> Plan {
-        Plan { dir: Some(self.dir.clone()), ..Plan::new(name) }
-    }
-
-    fn has(&self, controller: &str) -> bool {
-        let found = self
-            .view
-            .hierarchies
-            .iter()
-            .any(|h| h.version == Version::One && h.controllers.iter().any(|c| c == controller));
-        if !found {
-            eprintln!("skipped: cgroup v1's {controller} is not mounted");
-        }
-        found
-    }
-
-    /// A process that lasts and is a child of ours.
-    fn process(&mut self) -> i32 {
-        let child = Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn().unwrap();
-        let pid = i32::try_from(child.id()).unwrap();
-        self.children.push(child);
-        pid
-    }
-
-    fn directories(&self) -> Vec<PathBuf> {
-        self.view.hierarchies.iter().map(|h| h.mount_point.join(&self.dir)).collect()
-    }
-}
-
-impl Drop for Ground {
-    fn drop(&mut self) {
-        for child in &mut self.children {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        for directory in self.directories() {
-            let end = soon();
-            while directory.exists() && Instant::now() < end {
-                remove(&directory);
-            }
-        }
-    }
-}
-
-fn remove(directory: &std::path::Path) {
-    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|t| t.is_dir()) {
-            remove(&entry.path());
-        }
-    }
-    let _ = std::fs::remove_dir(directory);
-}
-
-fn soon() -> Instant {
-    Instant::now() + Duration::from_secs(10)
-}
-
-fn groups_of(pid: i32) -> String {
-    std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap()
-}
+use std::process::{Command, Stdio};
+use support::{Ground, groups_of, soon};
 
 fn limit(version: Version, file: &str, value: &str) -> Limit {
     Limit { version, file: file.into(), value: value.into() }
@@ -110,10 +33,7 @@ fn a_process_is_placed_in_every_hierarchy_and_all_goes_again() {
         std::fs::create_dir_all(directory.join("lxc.payload.c/made/deep")).unwrap();
     }
     assert!(cgroups.is_populated().unwrap());
-    std::thread::scope(|scope| {
-        scope.spawn(|| ground.children[0].wait().unwrap());
-        cgroups.kill(soon()).unwrap();
-    });
+    ground.reaping(|| cgroups.kill(soon())).unwrap();
     cgroups.remove(soon()).unwrap();
     for directory in ground.directories() {
         let left: Vec<_> = std::fs::read_dir(&directory)
@@ -122,35 +42,6 @@ fn a_process_is_placed_in_every_hierarchy_and_all_goes_again() {
             .filter(|e| e.file_type().unwrap().is_dir())
             .collect();
         assert!(left.is_empty(), "{left:?} left in {}", directory.display());
-    }
-}
-
-#[test]
-fn the_monitor_enters_and_leaves_by_the_pivot() {
-    let Some(ground) = Ground::new("monitor") else { return };
-    // The test's own process is the monitor, so it goes back afterwards.
-    struct Back(Vec<(PathBuf, u32)>);
-    impl Drop for Back {
-        fn drop(&mut self) {
-            for (procs, pid) in &self.0 {
-                let _ = std::fs::write(procs, pid.to_string());
-            }
-        }
-    }
-    let own = |h: &hull_cgroup::Hierarchy| {
-        let group = h.own_group.strip_prefix(&h.mount_root).unwrap();
-        (h.mount_point.join(group).join("cgroup.procs"), std::process::id())
-    };
-    let _back = Back(ground.view.hierarchies.iter().map(own).collect());
-    let cgroups = Cgroups::create(&ground.view, &ground.plan("c")).unwrap();
-    cgroups.enter_monitor().unwrap();
-    let pid = i32::try_from(std::process::id()).unwrap();
-    for line in groups_of(pid).lines() {
-        assert!(line.ends_with(&format!("/{}/lxc.monitor.c", ground.dir)), "{line}");
-    }
-    cgroups.remove(soon()).unwrap();
-    for line in groups_of(pid).lines() {
-        assert!(line.ends_with(&format!("/{}/lxc.pivot", ground.dir)), "{line}");
     }
 }
 
@@ -238,6 +129,8 @@ fn limits_of_version_one_are_set_and_read_back() {
         let excused = cgroups.apply_limits(&[one("memory.limit_in_bytes", "64M"), two.clone()]).unwrap();
         assert_eq!(excused.len(), 1);
         assert_eq!(excused[0].limit, two);
+        let neither = [limit(Version::Two, "magic.max", "1"), one("magic.limit", "1")];
+        check(&neither, &["lxc.cgroup2.magic.max", "no controller magic"]);
     }
 }
 
@@ -272,10 +165,7 @@ fn freezing_stops_and_thawing_goes_on() {
     assert!(!cgroups.is_frozen().unwrap());
     // Killing reaches frozen processes.
     cgroups.freeze(Some(soon())).unwrap();
-    std::thread::scope(|scope| {
-        scope.spawn(|| ground.children[0].wait().unwrap());
-        cgroups.kill(soon()).unwrap();
-    });
+    ground.reaping(|| cgroups.kill(soon())).unwrap();
     assert!(!cgroups.is_populated().unwrap());
 }
 
@@ -295,10 +185,7 @@ fn version_two_alone_places_freezes_and_kills() {
     cgroups.freeze(Some(soon())).unwrap();
     assert!(cgroups.is_frozen().unwrap());
     assert!(cgroups.statistics().cpu.is_some());
-    std::thread::scope(|scope| {
-        scope.spawn(|| ground.children[0].wait().unwrap());
-        cgroups.kill(soon()).unwrap();
-    });
+    ground.reaping(|| cgroups.kill(soon())).unwrap();
     let error = cgroups.apply_limits(&[limit(Version::One, "pids.max", "1")]).unwrap_err().to_string();
     assert!(error.contains("cgroup v2 only") && error.contains("lxc.cgroup2"), "{error}");
     cgroups.remove(soon()).unwrap();
@@ -404,4 +291,14 @@ fn a_host_without_hierarchies_places_but_does_not_limit() {
     assert!(error.contains("device rules are set but"), "{error}");
     assert!(cgroups.freeze(None).is_err());
     cgroups.remove(soon()).unwrap();
+}
+
+#[test]
+fn the_root_of_a_hierarchy_is_nobodys_container() {
+    let Some(ground) = Ground::new("root") else { return };
+    for path in ["/", "", "/.."] {
+        let found = Cgroups::of_running(&ground.view, |_| Some(path.into())).unwrap();
+        assert_eq!(found.skipped().len(), ground.view.hierarchies.len(), "{path:?}");
+        assert!(!found.is_populated().unwrap());
+    }
 }

@@ -1,2 +1,30 @@
-//! Not built yet.
-fn main() {}
+//! The program `hull`, and every `lxc-*` command by its own name: the name it is called by decides.
+#![forbid(unsafe_code)]
+
+mod environment;
+mod errors;
+mod facts;
+mod generate;
+mod hull;
+mod lxc;
+mod monitor;
+mod output;
+mod progress;
+mod session;
+mod shutdown;
+mod sizes;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut args = std::env::args_os();
+    let program = args.next().unwrap_or_default();
+    let args: Vec<OsString> = args.collect();
+    let name = Path::new(&program).file_name().and_then(|n| n.to_str()).unwrap_or("hull");
+    match name.strip_prefix("lxc-").and_then(lxc::tool) {
+        Some(tool) => lxc::run(tool, &args),
+        None => hull::run(&args),
+    }
+}

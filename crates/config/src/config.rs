@@ -263,11 +263,9 @@ impl<'a> Expansion<'a> {
 fn unreadable(path: &Path, by: &Path, error: &std::io::Error) -> Error {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);
+    let what = if path == by { "it".to_owned() } else { path.display().to_string() };
     Error::new(
         by,
-        Fault::new(
-            format!("cannot read {}: {text}", path.display()),
-            "make it a readable file or correct the path",
-        ),
+        Fault::new(format!("cannot read {what}: {text}"), "make it a readable file or correct the path"),
     )
 }

@@ -163,7 +163,7 @@ pub const KEYS: &[KeySpec] = &[
     row("lxc.pty.max", Value::Unsigned).default("0"),
     row("lxc.rootfs.managed", Value::Flag).default("1"),
     row("lxc.rootfs.mount", Value::Path),
-    row("lxc.rootfs.options", Value::Text).confines(),
+    row("lxc.rootfs.options", Value::RootfsOptions).confines(),
     row("lxc.rootfs.path", Value::Text),
     row("lxc.sched.core", Value::Flag).default("0").confines(),
     row("lxc.seccomp.allow_nesting", Value::Flag).default("0"),

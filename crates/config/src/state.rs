@@ -9,7 +9,7 @@ use crate::legacy::{self, Modern};
 use crate::value::Value;
 
 /// More assignments than this are refused: applying them takes time that grows with their square.
-const MOST_SETTINGS: usize = 1 << 14;
+const MOST_SETTINGS: usize = 1 << 13;
 
 /// One assignment as it stands in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use crate::error::{Error, Fault, Result};
 use crate::state::Entry;
 use crate::value::{
     AutoMounts, Capability, Environment, Gateway4, Gateway6, IdMap, InterfaceAddress4, InterfaceAddress6,
-    Limit, MountEntry, Namespace, Personality, Signal, TimeOffset, check_id_maps, parse_signed,
-    parse_unsigned,
+    Limit, MountEntry, Namespace, Personality, RootfsOptions, Signal, TimeOffset, check_id_maps,
+    parse_signed, parse_unsigned,
 };
 use crate::{RootfsPath, value};
 
@@ -87,6 +87,11 @@ impl Config {
     /// `lxc.rootfs.path`; `None` shares the host's root.
     pub fn rootfs_path(&self) -> Option<RootfsPath<'_>> {
         self.value("lxc.rootfs.path").map(RootfsPath::new)
+    }
+
+    /// `lxc.rootfs.options`.
+    pub fn rootfs_options(&self) -> Result<RootfsOptions> {
+        Ok(self.parse_last("lxc.rootfs.options", RootfsOptions::parse)?.unwrap_or_default())
     }
 
     /// `lxc.mount.entry`, in order.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use hull_config::{Config, HardwareAddresses};
 use hull_mount::Access;
+use hull_storage::host::patch;
 use hull_storage::lock::Kind;
 use hull_storage::{CloneMode, DriverName, Locator, Method, Placement, Plan, Result, Tie, TxId, files};
 
@@ -12,7 +13,6 @@ use crate::container::Container;
 use crate::create::HOME_MODE;
 use crate::dependents::{self, Dependent};
 use crate::hooks::Occasion;
-use crate::hostname;
 use crate::made::Made;
 use crate::name;
 
@@ -64,6 +64,13 @@ pub(crate) struct Decided {
     pub config: Config,
 }
 
+impl Decided {
+    /// Whether the source must be kept for the clone's sake.
+    fn is_tied(&self) -> bool {
+        matches!(self.method, Some(Method::Clone(offer)) if offer.tie == Tie::Unguarded)
+    }
+}
+
 impl Container<'_> {
     /// Makes the container `request.name` of this one: config, hooks and files beside it, and the root file
     /// system, all or nothing. The source is not altered.
@@ -85,6 +92,9 @@ impl Container<'_> {
         if !request.dry_run {
             self.all.settle(&mut made.warnings);
         }
+        self.require_defined()?;
+        // Looked at again under the lock; a copy onto itself could never get both locks.
+        new.require_free()?;
         let _locks = self.lock_pair(new)?;
         self.require_defined()?;
         if !request.allow_running {
@@ -96,6 +106,10 @@ impl Container<'_> {
             (made.plan, made.at, made.method) = (decided.plan, decided.at, decided.method);
             return Ok(made);
         }
+        // Whether the clone is tied to its sources is decided again inside; the lists are locked before.
+        let tied = self.decide_clone(new, request, extra, TxId(0))?.is_tied();
+        let sources = if tied { self.sources_of_a_clone()? } else { Vec::new() };
+        let _lists = dependents::lock(self.all, &sources, &mut made.warnings)?;
         self.all.store().transact("copy", |tx| {
             let decided = self.decide_clone(new, request, extra, tx.id())?;
             made.plan = decided.plan.clone();
@@ -213,7 +227,7 @@ impl Container<'_> {
         }
         let volume = self.all.store().activate(at, Access::ReadWrite)?;
         if !request.keep_name {
-            hostname::write(&volume, &request.name)?;
+            patch::overwrite(&volume, "etc", "hostname", format!("{}\n", request.name).as_bytes())?;
         }
         if occasion.is_awaited() { occasion.run_mounted(&volume) } else { Ok(()) }
     }

@@ -188,4 +188,12 @@ impl Containers {
         path.push(format!(".{name}"));
         FileLock::acquire(&path, kind, self.wait, &format_args!("container {name}"))
     }
+
+    /// Locks the list of those who need the container in `home`.
+    pub(crate) fn lock_list(&self, home: &Path) -> Result<FileLock> {
+        let mut path = self.rundir.join("hull/lock/dependents");
+        path.extend(home.components().skip(1));
+        let what = format!("the list of clones of {}", home.display());
+        FileLock::acquire(&path, Kind::Exclusive, self.wait, &what)
+    }
 }

@@ -5,9 +5,11 @@
 
 use std::path::{Path, PathBuf};
 
+use hull_storage::lock::FileLock;
 use hull_storage::{Error, ErrorKind, Plan, Result, files};
 
 use crate::container::Container;
+use crate::containers::Containers;
 
 /// A container that needs, or is needed by, another.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +56,23 @@ impl Container<'_> {
     fn entry(&self) -> Dependent {
         Dependent { lxcpath: self.lxcpath.clone(), name: self.name.clone() }
     }
+}
+
+/// Locks the lists of `sources`, always in the same order, and settles what a dead holder left: from reading a
+/// list to the end of the transaction that changes it, nobody else may.
+pub(crate) fn lock(
+    all: &Containers,
+    sources: &[Dependent],
+    warnings: &mut Vec<String>,
+) -> Result<Vec<FileLock>> {
+    let mut homes: Vec<PathBuf> = sources.iter().map(|d| d.lxcpath.join(&d.name)).collect();
+    homes.sort();
+    homes.dedup();
+    let locks = homes.iter().map(|home| all.lock_list(home)).collect::<Result<Vec<_>>>()?;
+    if !locks.is_empty() {
+        all.settle(warnings);
+    }
+    Ok(locks)
 }
 
 /// Plans to record that `clone` (at `home`, not made yet) needs `sources`.

@@ -54,6 +54,13 @@ impl<'a> Container<'a> {
         }
         let hooks = Occasion { container: self, config: &config, kind: "destroy", source: None, args: &[] };
         hooks.run(None)?;
+        let mut sources = self.sources()?;
+        for snapshot in &snapshots {
+            sources.extend(self.existing_snapshot(&snapshot.name)?.sources()?);
+        }
+        // The container's own list goes with it, and nobody can be added while it is locked exclusively.
+        sources.retain(|d| d.lxcpath.join(&d.name) != self.home());
+        let _lists = dependents::lock(self.all, &sources, &mut made.warnings)?;
         self.all.store().transact("destroy", |tx| {
             let plan = self.decide_destroy(request, made.at.as_ref(), tx.id())?;
             made.plan = plan.clone();

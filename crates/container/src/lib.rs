@@ -18,7 +18,6 @@ mod create;
 mod dependents;
 mod destroy;
 mod hooks;
-mod hostname;
 mod made;
 mod name;
 mod partial;

@@ -3,14 +3,12 @@
 use std::path::Path;
 
 use hull_config::HardwareAddresses;
-use hull_mount::Access;
 use hull_storage::lock::Kind;
-use hull_storage::{Error, ErrorKind, Placement, Plan, Result, files, lies_in};
+use hull_storage::{Error, ErrorKind, Patch, Placement, Plan, Result, files, lies_in};
 
 use crate::config::{Rewrite, rewritten};
 use crate::container::Container;
 use crate::dependents;
-use crate::hostname;
 use crate::made::Made;
 use crate::name;
 
@@ -25,6 +23,9 @@ impl Container<'_> {
             self.all.settle(&mut made.warnings);
         }
         let new = Container::new(self.all, &self.lxcpath, new);
+        self.require_defined()?;
+        // Looked at again under the lock; a rename to itself could never get both locks.
+        new.require_free()?;
         let (_first, _second) = if new.name < self.name {
             let first = new.lock(Kind::Exclusive)?;
             (first, self.lock(Kind::Exclusive)?)
@@ -41,17 +42,16 @@ impl Container<'_> {
                 format!("container {} cannot be renamed: it has snapshots, delete them first", self.name);
             return Err(Error::new(ErrorKind::HasDependents, text));
         }
+        let _lists = match dry_run {
+            true => Vec::new(),
+            false => dependents::lock(self.all, &self.sources()?, &mut made.warnings)?,
+        };
         let plan = self.decide_rename(&new, &mut made)?;
         made.plan = plan.clone();
         if dry_run {
             return Ok(made);
         }
-        self.all.store().transact("rename", |tx| {
-            tx.perform(plan)?;
-            let Some(at) = &made.at else { return Ok(()) };
-            let volume = self.all.store().activate(at, Access::ReadWrite)?;
-            hostname::write(&volume, &new.name)
-        })?;
+        self.all.store().transact("rename", |tx| tx.perform(plan))?;
         Ok(made)
     }
 
@@ -85,6 +85,12 @@ impl Container<'_> {
         plan.write(&self.config_path(), files::read(&self.config_path())?, Some(text));
         dependents::renamed(&mut plan, self, new)?;
         plan.move_home(&old_home, &new_home);
+        plan.patches.extend(made.at.clone().map(|at| Patch {
+            at,
+            dir: "etc".into(),
+            name: "hostname".into(),
+            content: format!("{}\n", new.name),
+        }));
         Ok(plan)
     }
 }

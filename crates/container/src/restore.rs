@@ -2,7 +2,7 @@
 
 use hull_config::HardwareAddresses;
 use hull_storage::lock::Kind;
-use hull_storage::{CloneMode, Error, ErrorKind, Method, Plan, Result, Tie, TxId, files, lies_in};
+use hull_storage::{CloneMode, Error, ErrorKind, Plan, Result, TxId, files};
 
 use crate::clone::CloneRequest;
 use crate::config::{Rewrite, rewritten};
@@ -87,29 +87,7 @@ impl Container<'_> {
         let restored = rewritten(kept, &change)?;
         let old = files::read(&self.config_path())?;
         plan.write(&self.config_path(), old, Some(restored.to_text()));
-        if matches!(made.method, Some(Method::Clone(offer)) if offer.tie == Tie::Unguarded) {
-            self.check_snapshot_is_kept(snapshot)?;
-        }
         Ok(plan)
-    }
-
-    /// A restored volume that needs the snapshot's own files would die with the snapshot.
-    fn check_snapshot_is_kept(&self, snapshot: &Self) -> Result<()> {
-        let layout = snapshot.layout(snapshot.rootfs()?.as_ref())?;
-        let origins = match snapshot.rootfs()? {
-            Some(at) => self.all.store().inspect(&at)?.origins,
-            None => Vec::new(),
-        };
-        let own = layout.is_some_and(|l| lies_in(&l, &snapshot.home()));
-        let needs_it = origins.iter().any(|o| o.path().starts_with(snapshot.home()));
-        if own && needs_it {
-            let text = format!(
-                "the snapshot {} holds layers of its own and cannot be restored in place",
-                snapshot.name
-            );
-            return Err(Error::new(ErrorKind::Unsupported, text));
-        }
-        Ok(())
     }
 
     /// Refuses when containers other than its own snapshots need this one.

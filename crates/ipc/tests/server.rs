@@ -252,9 +252,55 @@ fn stock_tools_take_it_for_lxc() {
     assert_eq!(run("lxc-info", &["-c", "lxc.uts.name"]).unwrap().1, "lxc.uts.name = fake\n");
     assert_eq!(run("lxc-wait", &["-s", "RUNNING", "-t", "3"]).unwrap().0, 0);
     assert_eq!(run("lxc-wait", &["-s", "FROZEN", "-t", "1"]).unwrap().0, 1);
+    let announcer = monitor.client();
+    let frozen = std::thread::spawn(move || {
+        // Once stock lxc-wait has registered; it is the one that holds a connection.
+        std::thread::sleep(Duration::from_millis(300));
+        announcer.announce_state(State::Frozen).unwrap();
+    });
+    assert_eq!(run("lxc-wait", &["-s", "FROZEN|ABORTING", "-t", "5"]).unwrap().0, 0);
+    frozen.join().unwrap();
+    assert!(run("lxc-info", &["-s"]).unwrap().1.contains("FROZEN"));
     let lists = run("lxc-ls", &["-1", "--running"]).unwrap().1;
     assert!(lists.contains(&monitor.name), "{lists}");
     assert_eq!(run("lxc-stop", &["-k"]).unwrap().0, 0);
     assert!(monitor.finished());
     assert!(run("lxc-info", &["-s"]).unwrap().1.contains("STOPPED"));
+}
+
+#[test]
+fn stock_lxc_monitor_hears_what_we_publish() {
+    let tool = std::path::Path::new("/usr/bin/lxc-monitor");
+    if !tool.exists() || !rustix::process::getuid().is_root() {
+        eprintln!("skipped: needs root and stock lxc-monitor");
+        return;
+    }
+    let lxcpath = tempfile::tempdir().unwrap();
+    let (run, path) = (std::path::Path::new("/run"), lxcpath.path());
+    let mut listener = std::process::Command::new(tool)
+        .args(["-n", "heard", "-P", path.to_str().unwrap()])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let output = listener.stdout.take().unwrap();
+    let lines = std::thread::spawn(move || {
+        use std::io::BufRead;
+        let mut lines = std::io::BufReader::new(output).lines().map_while(Result::ok);
+        lines.find(|l| l.contains("exited"))
+    });
+    let end = Instant::now() + PATIENCE;
+    // It takes a while until it has started its daemon and registered there.
+    while !lines.is_finished() && Instant::now() < end {
+        hull_ipc::monitord::publish_state(run, path, "unheard", State::Running).unwrap();
+        hull_ipc::monitord::publish_state(run, path, "heard", State::Running).unwrap();
+        hull_ipc::monitord::publish_exit(run, path, "heard", 3 << 8).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    listener.kill().unwrap();
+    listener.wait().unwrap();
+    let quit = stock("lxc-monitor", path.to_str().unwrap(), "heard", &["-Q"]);
+    let directory = run.join("lxc").join(path.strip_prefix("/").unwrap());
+    let _ = std::fs::remove_dir_all(directory);
+    assert_eq!(lines.join().unwrap().as_deref(), Some("'heard' exited with status [3]"), "{quit:?}");
 }

@@ -2,7 +2,7 @@
 //! `hull-runtime`.
 
 mod arguments;
-mod directory;
+mod volumes;
 
 use arguments::Arguments;
 use hull_config::Config;
@@ -12,6 +12,8 @@ use std::ffi::CString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+use volumes::Volumes;
 
 /// The first argument of a program that already runs from where no container can write to it.
 const SEALED: &str = "--sealed";
@@ -87,7 +89,8 @@ fn run(words: Vec<String>) -> Result<u8> {
             return Err(e);
         }
     };
-    supervise::run(Start { status, ..start(arguments, config) }).map(code)
+    let volumes = Volumes::new();
+    supervise::run(Start { status, ..start(arguments, config, &volumes) }).map(code)
 }
 
 fn load(arguments: &Arguments) -> Result<Config> {
@@ -100,7 +103,7 @@ fn load(arguments: &Arguments) -> Result<Config> {
     Ok(config)
 }
 
-fn start(arguments: Arguments, config: Config) -> Start<'static> {
+fn start(arguments: Arguments, config: Config, volumes: &Volumes) -> Start<'_> {
     let root = rustix::process::geteuid().is_root();
     let variable = |name: &str| std::env::var(name).ok();
     let command = match (arguments.command.is_empty(), arguments.reaped) {
@@ -114,7 +117,7 @@ fn start(arguments: Arguments, config: Config) -> Start<'static> {
         config,
         command,
         mode: if arguments.foreground { Mode::Foreground } else { Mode::Daemon },
-        provider: &directory::Directories,
+        provider: volumes,
         status: None,
         pidfile: arguments.pidfile,
         rundir: if root { Some("/run".into()) } else { variable("XDG_RUNTIME_DIR").map(PathBuf::from) },

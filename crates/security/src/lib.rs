@@ -8,5 +8,6 @@
 pub mod capability;
 pub mod limit;
 pub mod lsm;
+pub mod seccomp;
 
 pub use hull_sys::{Error, Result};

@@ -2,13 +2,15 @@
 
 use std::path::Path;
 
-use hull_treecopy::{Observer, RemoveOptions};
+use hull_treecopy::{CopyOptions, Observer, RemoveOptions};
+use rustix::fd::AsFd;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use crate::driver::Outcome;
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::Resource;
+use crate::volume::{Bytes, Usage};
 
 /// Makes the directory `path`, exclusively, with exactly the mode `mode`.
 pub fn make_dir(path: &Path, mode: u32, owner: Option<(u32, u32)>) -> Result<()> {
@@ -65,11 +67,42 @@ pub fn reclaim(what: &Resource, observer: &dyn Observer) -> Result<Outcome> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let parent = rustix::fs::openat(CWD, parent, flags, Mode::empty())
         .map_err(|e| Error::os(format!("cannot open {}", parent.display()), e))?;
-    use rustix::fd::AsFd;
-    hull_treecopy::remove_tree(parent.as_fd(), name, &RemoveOptions { observer, ..RemoveOptions::default() })
+    let options = RemoveOptions { observer, ..RemoveOptions::default() };
+    hull_treecopy::remove_tree(parent.as_fd(), name, &options)
         .map_err(|e| Error::tree(format!("cannot remove {what}"), e))?;
     Ok(Outcome::Done)
 }
+
+/// Copies all files of the directory `from`, and its own attributes, into the empty directory `to`.
+pub fn copy(from: &Path, to: &Path, observer: &dyn Observer) -> Result<()> {
+    let open = |path: &Path| {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::openat(CWD, path, flags, Mode::empty())
+            .map_err(|e| Error::os(format!("cannot open {}", path.display()), e))
+    };
+    let options = CopyOptions { observer, ..CopyOptions::default() };
+    hull_treecopy::copy_tree(open(from)?.as_fd(), open(to)?.as_fd(), &options)
+        .map_err(|e| Error::tree(format!("cannot copy {} to {}", from.display(), to.display()), e))?;
+    Ok(())
+}
+
+/// [`crate::Driver::usage`] for a directory tree.
+///
+/// What is exclusive is known only where files cannot share blocks (ext4, tmpfs, f2fs).
+pub fn measure(root: &Path) -> Result<Usage> {
+    let failed = |e| Error::os(format!("cannot open {}", root.display()), e);
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let dir = rustix::fs::openat(CWD, root, flags, Mode::empty()).map_err(failed)?;
+    let kind = rustix::fs::fstatfs(&dir).map_err(failed)?.f_type as u64 & 0xffff_ffff;
+    let measured = hull_treecopy::measure_tree(dir.as_fd())
+        .map_err(|e| Error::tree(format!("cannot measure {}", root.display()), e))?;
+    let total = Bytes(measured.allocated_bytes);
+    let exclusive = UNSHARED.contains(&kind).then_some(total);
+    Ok(Usage { exclusive, total, entries: measured.entries + 1 })
+}
+
+/// File systems without shared blocks, by their magic numbers in statfs(2): ext2 to ext4, tmpfs, f2fs.
+const UNSHARED: [u64; 3] = [0xef53, 0x0102_1994, 0xf2f5_2010];
 
 /// Whether anything is called `path`; a dangling symlink is something.
 pub fn exists(path: &Path) -> Result<bool> {

@@ -2,6 +2,8 @@
 //!
 //! A trait, so that the crash loop can run it all on a simulated machine.
 
+pub mod patch;
+
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -37,6 +39,8 @@ pub trait Host: Debug + Send + Sync {
     fn write(&self, file: &Path, content: Option<&[u8]>, mode: u32, by: TxId) -> Result<()>;
     /// Copies all files of one volume into another, empty one.
     fn fill(&self, from: &Activation, to: &Activation) -> Result<()>;
+    /// Overwrites the regular file `dir/name` inside a volume, if it has that file.
+    fn patch(&self, volume: &Activation, dir: &str, name: &str, content: &[u8]) -> Result<()>;
     /// Returns once the effect of `step` would survive what the journal is meant to survive.
     fn persist(&self, step: &Step) -> Result<()>;
 }
@@ -132,6 +136,10 @@ impl Host for RealHost {
         hull_treecopy::copy_tree(source.as_fd(), target.as_fd(), &options)
             .map_err(|e| Error::tree(format!("cannot copy {} to {}", from.plan, to.plan), e))?;
         Ok(())
+    }
+
+    fn patch(&self, volume: &Activation, dir: &str, name: &str, content: &[u8]) -> Result<()> {
+        patch::overwrite(volume, dir, name, content)
     }
 
     fn persist(&self, step: &Step) -> Result<()> {

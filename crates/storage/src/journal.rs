@@ -8,6 +8,7 @@ pub(crate) use file::sync_dir;
 pub use file::{Durability, FileJournal};
 
 use crate::error::Result;
+use crate::lock::FileLock;
 use crate::name::TxId;
 use crate::plan::Plan;
 
@@ -38,6 +39,11 @@ pub trait Journal: Send + Sync {
     fn erase(&self, id: TxId) -> Result<()>;
     /// Records whose process is gone, now this process's.
     fn orphans(&self) -> Result<Vec<Record>>;
+    /// Keeps others from recovering until the guard is dropped, waiting for whoever does now: who goes on after
+    /// it finds everything settled, not half-settled by another. `None` when nothing can need it.
+    fn recovery(&self) -> Result<Option<FileLock>> {
+        Ok(None)
+    }
     /// An id nobody else has.
     fn next_id(&self) -> Result<TxId>;
 }

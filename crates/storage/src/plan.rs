@@ -85,11 +85,27 @@ pub enum Doomed {
     Home(Resource),
 }
 
+/// A small file inside a volume that is overwritten once the plan has committed, if the volume has it: again by
+/// recovery, should the process die before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Patch {
+    /// The volume, as it is called by then.
+    pub at: Locator,
+    /// The directory of the volume's root that the file is in.
+    pub dir: String,
+    /// The file's name.
+    pub name: String,
+    /// What it shall hold.
+    pub content: String,
+}
+
 /// A whole operation, decided before its first effect.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// What happens, in order.
     pub steps: Vec<Step>,
+    /// What is overwritten afterwards.
+    pub patches: Vec<Patch>,
     /// What is deleted afterwards.
     pub doomed: Vec<Doomed>,
 }
@@ -216,6 +232,7 @@ fn rebase(part: Resource, from: &Path, to: &Path) -> Resource {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.steps.iter().try_for_each(|step| writeln!(f, "{step}"))?;
+        self.patches.iter().try_for_each(|p| writeln!(f, "then write {}/{} in {}", p.dir, p.name, p.at))?;
         self.doomed.iter().try_for_each(|doomed| match doomed {
             Doomed::Volume(layout) => writeln!(f, "then delete {}", layout.at),
             Doomed::Home(home) => writeln!(f, "then delete {home}"),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hull_mount::Access;
 
+use crate::capability::Tie;
 use crate::choose::{CloneMode, Method, choose};
 use crate::driver::{Driver, Source};
 use crate::error::{Error, ErrorKind, Result};
@@ -184,8 +185,13 @@ impl Store {
         let owner = self.driver(current.driver())?;
         let place = owner.placement(current)?;
         let mode = CloneMode::SnapshotElseCopy;
-        let (driver, method) =
+        let (mut driver, mut method) =
             self.method(snapshot, Some(current.driver()), &place, mode, Access::ReadWrite)?;
+        let tied = matches!(method, Method::Clone(offer) if offer.tie == Tie::Unguarded);
+        if tied && self.driver(snapshot.driver())?.capabilities().standalone {
+            // What is restored must not hang on the snapshot it came from, which may be deleted next.
+            (driver, method) = self.method(snapshot, None, &place, mode, Access::ReadWrite)?;
+        }
         let content = Content::Of { from: snapshot, method, access: Access::ReadWrite };
         let mut plan = Plan::default();
         // The moves of the clone come after the one that frees its name.
@@ -257,6 +263,7 @@ impl Store {
     /// One record that cannot be settled does not keep the others from it.
     pub fn recover(&self) -> Result<Recovered> {
         let mut recovered = Recovered::default();
+        let _recovering = self.journal.recovery()?;
         for record in self.journal.orphans()? {
             let Record { operation, id, .. } = record.clone();
             match self.settle(record) {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! for each step: save "begun = i" durably, do step i
-//! save "committed" durably → finish homes, reclaim the doomed → erase the record
+//! save "committed" durably → finish homes, patch volumes, reclaim the doomed → erase the record
 //! undo, newest first; after each undone step save "begun = i-1"; recovery = rollback = `settle`
 //! ```
 
@@ -31,6 +31,7 @@ impl Transaction<'_> {
     /// Adds `plan` to what was decided and carries it out. After a failure nothing more may be performed.
     pub fn perform(&mut self, plan: Plan) -> Result<()> {
         self.record.plan.steps.extend(plan.steps);
+        self.record.plan.patches.extend(plan.patches);
         self.record.plan.doomed.extend(plan.doomed);
         while self.record.begun < self.record.plan.steps.len() {
             self.record.begun += 1;
@@ -127,6 +128,10 @@ impl Store {
                 if let Step::MakeHome { home, .. } = step {
                     self.host().finish_home(home, record.id)?;
                 }
+            }
+            for patch in &record.plan.patches {
+                let volume = self.driver(patch.at.driver())?.activate(&patch.at, Access::ReadWrite)?;
+                self.host().patch(&volume, &patch.dir, &patch.name, patch.content.as_bytes())?;
             }
             for doomed in &record.plan.doomed {
                 match doomed {

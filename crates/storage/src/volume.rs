@@ -1,12 +1,12 @@
 //! A volume: what is asked for, what is known of it, and one that is ready to be mounted.
 
+use std::ffi::OsString;
 use std::fmt;
 
 use hull_mount::{Access, MountPlan};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::name::Locator;
 
 /// A number of bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -46,8 +46,9 @@ pub struct VolumeSpec {
 pub struct VolumeInfo {
     /// Whether the store lets it be written to.
     pub access: Access,
-    /// The volumes it needs (overlay's lower layers), or was cloned from where the store keeps that.
-    pub origins: Vec<Locator>,
+    /// What it needs (overlay's lower layers), or was cloned from where the store keeps that: paths, or names
+    /// in a pool. Which store has a volume there, its driver cannot know.
+    pub origins: Vec<OsString>,
     /// Its size or limit, where it has one.
     pub size: Option<Bytes>,
     /// Whether Hull made it.

@@ -20,6 +20,7 @@ pub mod prctl;
 pub mod private;
 pub mod process;
 pub mod sealed;
+pub mod seccomp;
 pub mod signal;
 pub mod socket;
 

@@ -1,4 +1,56 @@
 //! Copies and removes file trees: every attribute kept, blocks shared where they can be.
+//!
+//! [`copy_tree`] copies what `rsync -aHAXS --numeric-ids` preserves, and file capabilities, without
+//! following a symlink or resolving a path from outside the two directories it is given. [`remove_tree`]
+//! removes a tree with all that can lie in its way, and [`measure_tree`] says how large one is.
+//!
+//! ```
+//! use std::ffi::OsStr;
+//! use std::fs::File;
+//! use std::ops::ControlFlow;
+//! use std::os::fd::AsFd;
+//!
+//! use hull_treecopy::{CopyOptions, RemoveOptions, copy_tree, measure_tree, remove_tree};
+//!
+//! # let top = tempfile::tempdir()?;
+//! # let top = top.path();
+//! # std::fs::create_dir_all(top.join("from/etc"))?;
+//! # std::fs::write(top.join("from/etc/hostname"), "hull")?;
+//! # std::fs::create_dir(top.join("to"))?;
+//! let (from, to) = (File::open(top.join("from"))?, File::open(top.join("to"))?);
+//! let total = measure_tree(from.as_fd())?.entries;
+//! let show = |entries: u64, bytes: u64| {
+//!     eprintln!("{entries} of {total} entries, {bytes} bytes");
+//!     ControlFlow::Continue(())
+//! };
+//! let copied = copy_tree(from.as_fd(), to.as_fd(), &CopyOptions { observer: &show, ..Default::default() })?;
+//! assert_eq!((copied.entries, copied.bytes), (2, 4));
+//!
+//! let top = File::open(top)?;
+//! remove_tree(top.as_fd(), OsStr::new("to"), &RemoveOptions::default())?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # How it stays small
+//!
+//! A tree is walked depth first on a stack of levels of which at most 32 per thread are open, fewer when
+//! RLIMIT_NOFILE is low. A level that falls out of this window remembers its position, and is opened again
+//! through `..` of the level below, which must lead to the same inode. A level takes some 400 bytes, a thread half a
+//! megabyte. Hard links take no memory: see `links.rs`. [`measure_tree`] is the exception; it keeps a
+//! table of inodes some of whose links were not met yet.
+//!
+//! # A tree that changes
+//!
+//! Its owner may be hostile. Every entry is opened without following symlinks, examined through the
+//! descriptor, and only then read; fifos and devices are never opened for reading. So what is copied was
+//! in the tree, and what is removed was there too. An entry that vanished is counted and skipped. A directory that
+//! is moved while a deep walk is below it ends the operation with [`ErrorKind::Changed`].
+//!
+//! # What it does not do
+//!
+//! It keeps no inode flags, project ids, birth or change times, and fills no holes that were allocated but
+//! not written. It syncs nothing. It does not continue an interrupted copy. It does not clear the read-only
+//! property of a nested btrfs subvolume.
 mod attributes;
 mod copy;
 mod crew;

@@ -12,13 +12,13 @@ use rustix::io::Errno;
 
 use crate::crew::Crew;
 use crate::dir::{
-    Entries, Identity, ProcDescriptors, SCRATCH, last_name, push_name, reopen_dir, reopen_parent, seek,
-    status,
+    Entries, Identity, Mounts, ProcDescriptors, SCRATCH, last_name, push_name, reopen_dir, reopen_parent,
+    seek, status,
 };
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::limits::Budget;
 use crate::observe::{Observer, Progress, Tally};
-use crate::unlock::{Access, open_locked_dir, unlink};
+use crate::unlock::{Access, allow_changes, open_locked_dir, unlink};
 
 /// How to remove.
 #[derive(Debug)]
@@ -49,8 +49,8 @@ pub struct Removed {
 /// Removes the entry `name` of the directory `parent` and everything below it.
 ///
 /// Follows no symlink and crosses no mount. Directories that their owner locked (mode 0) are opened,
-/// also for a normal user; nested btrfs subvolumes are emptied and removed like directories (Linux 4.18), except
-/// read-only ones (`EROFS`). What is gone already counts as removed.
+/// also for a normal user; btrfs subvolumes are made writable, emptied and removed like directories (Linux 4.18),
+/// which their owner may do, too. What is gone already counts as removed.
 ///
 /// Requires Linux 5.8 and a mounted /proc, and that `name` is one component. Fails with
 /// [`ErrorKind::MountPoint`], naming it, when something is mounted inside: what lies behind it is not
@@ -70,8 +70,12 @@ pub fn remove_tree(parent: BorrowedFd<'_>, name: &OsStr, options: &RemoveOptions
         progress: Progress::new(options.observer),
     };
     remover.progress.report()?;
-    let first =
-        Task { parent: Arc::new(reopen_dir(parent)?), path: name.into_bytes(), pending: Arc::default() };
+    let first = Task {
+        parent: Arc::new(reopen_dir(parent)?),
+        path: name.into_bytes(),
+        pending: Arc::default(),
+        is_root: true,
+    };
     first.pending.store(1, Ordering::Relaxed);
     Crew::run(remover.budget.threads, first, || Walker::new(&remover), Walker::work)?;
     Ok(Removed { entries: remover.progress.entries() })
@@ -91,6 +95,8 @@ struct Task {
     path: Vec<u8>,
     /// What the one who gave it away waits for.
     pending: Arc<AtomicUsize>,
+    /// Nobody looks again whether it is gone.
+    is_root: bool,
 }
 
 /// A directory on the way down.
@@ -114,6 +120,8 @@ struct Walker<'a> {
     scratch: Vec<MaybeUninit<u8>>,
     levels: Vec<Level>,
     path: Vec<u8>,
+    /// Whether the task at hand is the whole tree.
+    is_root: bool,
 }
 
 impl<'a> Walker<'a> {
@@ -127,12 +135,14 @@ impl<'a> Walker<'a> {
             scratch: vec![MaybeUninit::uninit(); SCRATCH],
             levels: Vec::new(),
             path: Vec::new(),
+            is_root: false,
         }
     }
 
     fn work(&mut self, crew: &Crew<Task>, task: Task) -> Result<()> {
         self.levels.clear();
         self.path = task.path;
+        self.is_root = task.is_root;
         let result = self.walk(crew, &task.parent).map_err(|error| error.at(&self.path));
         result.and_then(|()| self.tally.flush())?;
         crew.done(&task.pending);
@@ -155,7 +165,12 @@ impl<'a> Walker<'a> {
                 if kind == FileType::Directory && level.entries.len() > 0 && crew.is_hungry() {
                     let pending = Arc::clone(&level.pending);
                     pending.fetch_add(1, Ordering::Relaxed);
-                    match crew.give(Task { parent: Arc::clone(&dir), path: self.path.clone(), pending }) {
+                    match crew.give(Task {
+                        parent: Arc::clone(&dir),
+                        path: self.path.clone(),
+                        pending,
+                        is_root: false,
+                    }) {
                         Ok(()) => continue,
                         Err(task) => task.pending.fetch_sub(1, Ordering::Relaxed),
                     };
@@ -183,7 +198,9 @@ impl<'a> Walker<'a> {
         }
         match open_locked_dir(&access, dir, name) {
             Ok(child) => {
-                let identity = Identity::of(&status(&child).call("statx")?);
+                let status = status(&child).call("statx")?;
+                allow_changes(&child, &status)?;
+                let identity = Identity::of(&status);
                 self.levels.push(Level {
                     open: Some(Arc::new(child)),
                     entries: Entries::default(),
@@ -204,7 +221,7 @@ impl<'a> Walker<'a> {
                 Some(Errno::NOTDIR | Errno::LOOP) => match unlink(&access, dir, name, AtFlags::empty()) {
                     Ok(()) => self.tally.add(1, 0),
                     // It flips between a directory and something else; the next pass meets it again.
-                    Err(error) if error.errno() == Some(Errno::ISDIR) && !self.levels.is_empty() => Ok(()),
+                    Err(error) if error.errno() == Some(Errno::ISDIR) => self.replaced(),
                     Err(error) => Err(error),
                 },
                 _ => Err(error),
@@ -221,7 +238,7 @@ impl<'a> Walker<'a> {
             None => parent,
             Some(above) => {
                 if above.open.is_none() {
-                    let reopened = reopen_parent(&dir, above.identity)?;
+                    let reopened = reopen_parent(&dir, above.identity, Mounts::Refuse)?;
                     seek(&reopened, above.position).call("lseek")?;
                     above.open = Some(Arc::new(reopened));
                 }
@@ -245,11 +262,22 @@ impl<'a> Walker<'a> {
                     "somebody keeps adding entries",
                     "stop what changes the tree and try again",
                 )),
-                // Somebody put something else in its place: the next pass over the level above meets it.
-                Some(Errno::NOTDIR) if !self.levels.is_empty() => Ok(()),
+                Some(Errno::NOTDIR) => self.replaced(),
                 _ => Err(error),
             },
         }
+    }
+
+    /// Somebody put something else in an entry's place: the next pass over the level above meets it.
+    fn replaced(&self) -> Result<()> {
+        if self.is_root && self.levels.is_empty() {
+            return Err(Error::found(
+                ErrorKind::Changed,
+                "somebody put something else in its place",
+                "stop what changes the tree and try again",
+            ));
+        }
+        Ok(())
     }
 
     fn access(&self) -> Access<'a> {

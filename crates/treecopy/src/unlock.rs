@@ -4,11 +4,14 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use hull_sys::inode::{APPEND, IMMUTABLE, flags, set_flags};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Statx};
 use rustix::io::Errno;
 
 use crate::dir::{Mounts, ProcDescriptors, file_type, open_dir, open_entry, status};
 use crate::error::{Context, Error, ErrorKind, Result};
+
+/// `BTRFS_FIRST_FREE_OBJECTID`.
+const SUBVOLUME_ROOT: u64 = 256;
 
 /// What may be done to get at an entry.
 #[derive(Clone, Copy)]
@@ -34,6 +37,19 @@ pub(crate) fn open_locked_dir(access: &Access<'_>, dir: BorrowedFd<'_>, name: &C
         }
         result => result,
     }
+}
+
+/// Makes a read-only btrfs subvolume writable, when `dir`, whose status is `status`, is the root of one.
+pub(crate) fn allow_changes(dir: &OwnedFd, status: &Statx) -> Result<()> {
+    // Every subvolume's root has this inode number, and hardly anything else, so the rest costs nothing.
+    let call = |error: hull_sys::Error| Error::os(error.call(), error.errno());
+    if status.stx_ino != SUBVOLUME_ROOT || !hull_sys::btrfs::is_subvolume(dir).map_err(call)? {
+        return Ok(());
+    }
+    if hull_sys::btrfs::is_read_only(dir).map_err(call)? {
+        hull_sys::btrfs::set_read_only(dir, false).map_err(call)?;
+    }
+    Ok(())
 }
 
 /// Removes the name `name` of `dir`; one that is gone is fine. Clears what locks it and tries once more.

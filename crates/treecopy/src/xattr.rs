@@ -25,6 +25,9 @@ const LARGEST: usize = 65536;
 
 const ACL_ACCESS: &CStr = c"system.posix_acl_access";
 const ACL_DEFAULT: &CStr = c"system.posix_acl_default";
+/// XFS shows privileged readers its ACLs a second time, in its own format: copied raw, they would be litter
+/// on another file system, and undo an id shift on XFS.
+const XFS_ACL: &[u8] = b"trusted.SGI_ACL_";
 const CAPABILITY: &CStr = c"security.capability";
 
 /// Buffers as large as the kernel's limits, so that a call never has to be repeated.
@@ -51,7 +54,7 @@ impl XattrBuffers {
         let length = list(source, &mut self.names)?;
         for name in self.names[..length].split_inclusive(|b| *b == 0) {
             let Ok(name) = CStr::from_bytes_with_nul(name) else { continue };
-            if is_mark(name) {
+            if is_mark(name) || name.to_bytes().starts_with(XFS_ACL) {
                 continue;
             }
             let length = match get(source, name, &mut self.value) {

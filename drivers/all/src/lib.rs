@@ -1,1 +1,77 @@
-//! Every storage driver of this build, in detection order.
+//! Every storage driver of this build, in detection order, and every store that LXC knows and this build lacks.
+//!
+//! ```
+//! use hull_storage::Availability;
+//!
+//! for driver in hull_drivers::builtin().drivers() {
+//!     match (driver.probe)(&hull_storage::Settings::default()) {
+//!         Availability::Ready { notes } => println!("{}: ready {notes:?}", driver.name),
+//!         Availability::Missing { why, remedy } => println!("{}: {why}; {remedy}", driver.name),
+//!     }
+//! }
+//! ```
+#![forbid(unsafe_code)]
+
+use hull_storage::{Absent, DriverName, Registry};
+
+/// The drivers of this build.
+///
+/// The order is the one in which a bare path is offered to them. btrfs comes before dir, unlike in LXC since
+/// 2.1: a subvolume taken for a plain directory is copied, and removed file by file, where it could be
+/// snapshotted, and LXC's rename of such a container lost it.
+pub fn builtin() -> Registry {
+    Registry::default()
+        .with(hull_driver_btrfs::REGISTRATION)
+        .with(hull_driver_dir::REGISTRATION)
+        .with(hull_driver_overlayfs::REGISTRATION)
+        .without(absent("zfs", "Hull has no zfs driver yet; keep such containers under LXC"))
+        .without(absent("lvm", "Hull has no lvm driver yet; keep such containers under LXC"))
+        .without(absent("loop", "Hull has no loop driver yet; mount the image and use dir for its root"))
+        .without(absent("aufs", "no mainline kernel has aufs, and LXC dropped it in 3.0; use overlay"))
+        .without(absent("nbd", "Hull attaches no network block devices; attach it, mount it and use dir"))
+        .without(absent("rbd", "Hull maps no Ceph block devices; map it, mount it and use dir"))
+}
+
+const fn absent(name: &'static str, why: &'static str) -> Absent {
+    Absent { name: DriverName::new(name), why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::builtin;
+
+    #[test]
+    fn locators_of_every_store_are_read() {
+        let registry = builtin();
+        for (text, shown) in [
+            ("dir:/srv/x", "dir:/srv/x"),
+            ("btrfs:/srv/x", "btrfs:/srv/x"),
+            ("overlay:/a:/b", "overlay:/a:/b"),
+            ("overlayfs:/a:/b", "overlay:/a:/b"),
+            ("zfs:pool/c1", "zfs:pool/c1"),
+            ("lvm:/dev/vg/c1", "lvm:/dev/vg/c1"),
+        ] {
+            assert_eq!(registry.locate(text.as_ref()).unwrap().to_string(), shown);
+        }
+        for wrong in ["o:/a:/b", "btrf:/x", "zfss:a/b", ":", "dir:", "relative"] {
+            assert!(registry.locate(wrong.as_ref()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_absent_says_why_in_one_line() {
+        let registry = builtin();
+        for absent in registry.absent() {
+            let e = registry.resolve(absent.name.as_str()).unwrap_err().to_string();
+            assert!(e.contains(absent.why) && !e.contains('\n'), "{e}");
+        }
+    }
+
+    #[test]
+    fn a_bare_path_is_a_directory() {
+        let here = tempfile::tempdir().unwrap();
+        let at = builtin().locate(here.path().as_os_str()).unwrap();
+        assert_eq!(at.driver(), hull_driver_dir::NAME);
+        assert!(builtin().locate(here.path().join("gone").as_os_str()).is_err());
+    }
+}

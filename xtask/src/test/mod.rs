@@ -23,6 +23,9 @@ pub(crate) const SUBCOMMAND: Subcommand = Subcommand {
 /// The skips a complete machine is known to have.
 const EXPECTED: &str = "xtask/expected-skips";
 
+/// Nextest's exit code when no test matched (nextest-metadata, `NextestExitCode::NO_TESTS_RUN`).
+const NO_TESTS_RUN: i32 = 4;
+
 /// What the command line asked for.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Options {
@@ -44,7 +47,7 @@ fn run(arguments: &[String]) -> Result<bool> {
     let target = target(&root)?;
     let file = target.join(format!("skips-{}", std::process::id()));
     std::fs::write(&file, "").map_err(|error| format!("cannot write {}: {error}", file.display()))?;
-    let ran = run_all(&root, &target, &options, &file);
+    let ran = run_all(&root, &options, &file);
     let recorded = std::fs::read_to_string(&file).unwrap_or_default();
     // The lines are read; a file left over would only be litter.
     let _ = std::fs::remove_file(&file);
@@ -68,9 +71,9 @@ fn options(arguments: &[String]) -> Result<Options> {
 }
 
 /// Runs unit, integration and conformance tests, then the examples in the documentation.
-fn run_all(root: &Path, target: &Path, options: &Options, skips: &Path) -> Result<Results> {
+fn run_all(root: &Path, options: &Options, skips: &Path) -> Result<Results> {
     let mut results = if process::is_installed("cargo-nextest") {
-        nextest(root, target, options, skips)?
+        nextest(root, options, skips)?
     } else {
         println!("cargo-nextest is not installed; tests of one binary share a process under cargo test");
         cargo_test(root, &["--workspace", "--no-fail-fast", "--all-targets"], options, skips)?
@@ -81,22 +84,23 @@ fn run_all(root: &Path, target: &Path, options: &Options, skips: &Path) -> Resul
 
 /// Runs the tests each in a process of its own. The counts come from the JUnit report of
 /// `.config/nextest.toml`'s profile `xtask`, tests marked `#[ignore]` from nextest's list.
-fn nextest(root: &Path, target: &Path, options: &Options, skips: &Path) -> Result<Results> {
-    let report = target.join("nextest/xtask/junit.xml");
+fn nextest(root: &Path, options: &Options, skips: &Path) -> Result<Results> {
+    // Nextest's own folder (`[store]` in its configuration) is below the root, wherever cargo builds.
+    let report = root.join("target/nextest/xtask/junit.xml");
     // A report of an earlier run must not be taken for this one's.
     let _ = std::fs::remove_file(&report);
     let mut cargo = process::cargo(root);
-    cargo.args(["nextest", "run", "--workspace", "--profile", "xtask", "--no-tests", "pass"]);
+    cargo.args(["nextest", "run", "--workspace", "--profile", "xtask", "--no-tests", "fail"]);
     cargo.args(options.filter.as_deref()).env(skips::VARIABLE, skips);
-    let passed = process::succeed(&mut cargo);
+    let status = cargo.status().map_err(|error| format!("cannot run {}: {error}", process::shown(&cargo)))?;
+    let nothing_matched = status.code() == Some(NO_TESTS_RUN);
     let text = match std::fs::read_to_string(&report) {
         Ok(text) => text,
-        // Nextest writes no report when nothing matched the filter.
-        Err(_) if passed.is_ok() => String::new(),
-        Err(_) => return Err("the tests could not be built or started; see above".into()),
+        Err(_) if nothing_matched => String::new(),
+        Err(_) => return Err("the tests could not be built or started, or left no report; see above".into()),
     };
     let mut results = results::of_junit(&text)?;
-    if passed.is_err() && results.failed.is_empty() {
+    if !status.success() && !nothing_matched && results.failed.is_empty() {
         results.failed.push("cargo nextest run, for the reason it gives above".into());
     }
     let mut list = process::cargo(root);

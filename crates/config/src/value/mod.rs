@@ -12,7 +12,7 @@ mod signal;
 
 pub use capability::Capability;
 pub use idmap::{IdKind, IdMap, check_id_maps};
-pub use mount::{Create, MountEntry, MountIdMap, Propagation, PropagationKind, Recursive};
+pub use mount::{Create, MountEntry, MountIdMap, Propagation, PropagationKind, Recursive, RootfsOptions};
 pub use mount_auto::{AutoMounts, CgroupAuto, CgroupView, ProcAuto, SharedMounts, SysAuto};
 pub use namespace::Namespace;
 pub use network::{Gateway4, Gateway6, HardwareAddress, InterfaceAddress4, InterfaceAddress6};
@@ -70,6 +70,8 @@ pub enum Value {
     MountAuto,
     /// A line of an fstab.
     MountEntry,
+    /// Mount options of the root file system.
+    RootfsOptions,
     /// A namespace's name.
     Namespace,
     /// A signal's name or number.
@@ -140,6 +142,7 @@ impl Value {
             Self::SyslogFacility => scalar::parse_syslog_facility(value)?.to_owned(),
             Self::MountAuto => mount_auto::check(value).map(|()| value.to_owned())?,
             Self::MountEntry => MountEntry::parse(value).map(|_| value.to_owned())?,
+            Self::RootfsOptions => RootfsOptions::parse(value).map(|_| value.to_owned())?,
             Self::Namespace => Namespace::parse(value)?.name().to_owned(),
             Self::Signal => Signal::parse(value)?.number().to_string(),
             Self::TimeOffset => TimeOffset::parse(value)?.to_string(),

@@ -35,6 +35,42 @@ pub struct MountEntry {
     pub idmap: Option<MountIdMap>,
 }
 
+/// How the root file system is mounted: `lxc.rootfs.options`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RootfsOptions {
+    /// The `MOUNT_ATTR_*` bits to set, as `mount_setattr`(2) takes them.
+    pub attributes_set: u64,
+    /// The `MOUNT_ATTR_*` bits to clear, as `mount_setattr`(2) takes them.
+    pub attributes_clear: u64,
+    /// The propagation given last, if any.
+    pub propagation: Option<Propagation>,
+    /// Options of the file system itself, in order.
+    pub data: Vec<String>,
+    /// `idmap=`: which id map the mount gets.
+    pub idmap: Option<MountIdMap>,
+}
+
+impl RootfsOptions {
+    /// Reads options separated by commas. Options that say how a mount comes about (`bind`, `move`,
+    /// `remount`, `create=`, `optional`, `relative`) have no meaning for the root and are refused.
+    pub fn parse(value: &str) -> Result<Self, Fault> {
+        let mut entry = MountEntry::plain(String::new(), String::new(), String::new());
+        for option in value.split(',').filter(|option| !option.is_empty()) {
+            entry.apply(option)?;
+        }
+        let foreign =
+            entry.bind.is_some() || entry.move_mount || entry.remount || entry.optional || entry.relative;
+        if foreign || entry.create.is_some() {
+            return Err(Fault::new(
+                format!("{} holds an option that has no meaning for the root", quoted(value)),
+                "leave out bind, move, remount, create=, optional and relative",
+            ));
+        }
+        let MountEntry { attributes_set, attributes_clear, propagation, data, idmap, .. } = entry;
+        Ok(Self { attributes_set, attributes_clear, propagation, data, idmap })
+    }
+}
+
 /// Whether submounts take part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recursive {
@@ -136,22 +172,7 @@ impl MountEntry {
                 "write blanks inside a field as \\040",
             ));
         }
-        let mut entry = Self {
-            source: unescape(source)?,
-            target: unescape(target)?,
-            fstype: unescape(fstype)?,
-            bind: None,
-            move_mount: false,
-            remount: false,
-            attributes_set: 0,
-            attributes_clear: 0,
-            propagation: None,
-            data: Vec::new(),
-            optional: false,
-            create: None,
-            relative: false,
-            idmap: None,
-        };
+        let mut entry = Self::plain(unescape(source)?, unescape(target)?, unescape(fstype)?);
         if entry.target.split('/').any(|part| part == "..") {
             return Err(Fault::new(
                 format!("the target {} climbs by \"..\"", quoted(&entry.target)),
@@ -174,6 +195,25 @@ impl MountEntry {
                 Self::parse(line).map_err(|fault| crate::Error::new(file, fault).at(index + 1))
             })
             .collect()
+    }
+
+    fn plain(source: String, target: String, fstype: String) -> Self {
+        Self {
+            source,
+            target,
+            fstype,
+            bind: None,
+            move_mount: false,
+            remount: false,
+            attributes_set: 0,
+            attributes_clear: 0,
+            propagation: None,
+            data: Vec::new(),
+            optional: false,
+            create: None,
+            relative: false,
+            idmap: None,
+        }
     }
 
     fn apply(&mut self, option: &str) -> Result<(), Fault> {

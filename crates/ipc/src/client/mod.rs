@@ -164,10 +164,12 @@ impl Client {
     /// The container's group in the hierarchy of `controller` (or the first one), from the hierarchy's root.
     ///
     /// A monitor that does not know [`Group::Limit`] (LXC before 4.0.7) is asked for [`Group::Inner`] instead.
+    /// Refused with `ENOENT` where there is no such group. Beside version 1, stock LXC finds its group of
+    /// version 2 only by the name of one of that hierarchy's controllers.
     pub fn cgroup(&self, group: Group, controller: Option<&str>) -> Result<String> {
         let data = controller.map(wire::encode_text).unwrap_or_default();
         let ask = |command| self.ask_text(&Call::new(command).data(data.clone()));
-        match group {
+        let answer = match group {
             Group::Inner => ask(Command::GetCgroup),
             Group::Limit => match ask(Command::GetLimitCgroup) {
                 Err(Error::Stopped(_) | Error::Refused { errno: Errno::NOSYS, .. }) => {
@@ -175,6 +177,15 @@ impl Client {
                 }
                 answer => answer,
             },
+        };
+        match answer {
+            // Stock LXC hangs up on a question it has no answer to.
+            Err(Error::Stopped(_)) if self.ask(Command::GetState).is_ok() => Err(Error::Refused {
+                name: self.name.clone(),
+                command: Command::GetCgroup,
+                errno: Errno::NOENT,
+            }),
+            answer => answer,
         }
     }
 

@@ -10,6 +10,7 @@ use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use hull_sys::lock::{Contention, Kind, Outcome, flock};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Journal, Record};
 use crate::error::{Error, ErrorKind, Result};
+use crate::lock::{FileLock, Wait};
 use crate::name::TxId;
 use crate::plan::Plan;
 
@@ -44,7 +46,7 @@ struct Owned {
     /// Locked; closing it gives the record up.
     file: std::fs::File,
     /// How much of the plan is in the file already. Plans only grow.
-    plan: (usize, usize),
+    plan: (usize, usize, usize),
 }
 
 /// One line of a record's file.
@@ -129,9 +131,23 @@ impl FileJournal {
                 Error::new(ErrorKind::Os, format!("cannot mend the record {}", path.display())).because(e)
             })?;
         }
-        let plan = (record.plan.steps.len(), record.plan.doomed.len());
+        let plan = size(&record.plan);
         self.owned().insert(record.id, Owned { file, plan });
         Ok(Some(record))
+    }
+
+    /// The records there are, whoever's.
+    fn names(&self) -> Result<Vec<OsString>> {
+        let entries = match std::fs::read_dir(&self.dir) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => {
+                let text = format!("cannot read the journal {}", self.dir.display());
+                return Err(Error::new(ErrorKind::Os, text).because(e));
+            }
+        };
+        let names = entries.filter_map(|e| Some(e.ok()?.file_name()));
+        Ok(names.filter(|n| n.as_bytes().ends_with(SUFFIX.as_bytes())).collect())
     }
 
     fn owned(&self) -> std::sync::MutexGuard<'_, BTreeMap<TxId, Owned>> {
@@ -142,15 +158,18 @@ impl FileJournal {
 
 const SUFFIX: &str = ".record";
 
+/// How long to wait for somebody else's recovery, which may be deleting large trees.
+const RECOVERY: Duration = Duration::from_secs(600);
+
 impl Journal for FileJournal {
     fn save(&self, record: &Record) -> Result<()> {
         let mut owned = self.owned();
         let fresh = !owned.contains_key(&record.id);
         if fresh {
-            owned.insert(record.id, Owned { file: self.create(record.id)?, plan: (0, 0) });
+            owned.insert(record.id, Owned { file: self.create(record.id)?, plan: (0, 0, 0) });
         }
         let entry = owned.get_mut(&record.id).expect("it was inserted above");
-        let plan = (record.plan.steps.len(), record.plan.doomed.len());
+        let plan = size(&record.plan);
         let mut text = Vec::new();
         if fresh || entry.plan != plan {
             let line =
@@ -185,19 +204,16 @@ impl Journal for FileJournal {
         Ok(())
     }
 
+    fn recovery(&self) -> Result<Option<FileLock>> {
+        if self.names()?.is_empty() {
+            return Ok(None);
+        }
+        let path = self.dir.join(".recovery");
+        FileLock::acquire(&path, Kind::Exclusive, Wait::UpTo(RECOVERY), &"the journal").map(Some)
+    }
+
     fn orphans(&self) -> Result<Vec<Record>> {
-        let entries = match std::fs::read_dir(&self.dir) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => {
-                let text = format!("cannot read the journal {}", self.dir.display());
-                return Err(Error::new(ErrorKind::Os, text).because(e));
-            }
-        };
-        let mut names: Vec<OsString> = entries
-            .filter_map(|e| Some(e.ok()?.file_name()))
-            .filter(|n| n.as_bytes().ends_with(SUFFIX.as_bytes()))
-            .collect();
+        let mut names = self.names()?;
         if names.is_empty() {
             return Ok(Vec::new());
         }
@@ -216,6 +232,11 @@ impl Journal for FileJournal {
             .map_err(|e| Error::os("cannot get a random transaction id", e))?;
         Ok(TxId(u64::from_ne_bytes(bytes)))
     }
+}
+
+/// How much a plan holds. Plans only grow.
+fn size(plan: &Plan) -> (usize, usize, usize) {
+    (plan.steps.len(), plan.patches.len(), plan.doomed.len())
 }
 
 /// The record that the lines of `text` add up to; `None` if not even a plan and a state were saved.

@@ -1,0 +1,110 @@
+//! `hull create`: make a container.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::ArgGroup;
+use hull_container::{Content, CreateRequest, Template};
+use hull_storage::{Bytes, VolumeSpec};
+
+use super::context::Context;
+use crate::errors::{Failure, Outcome};
+use crate::sizes;
+
+/// The template a container is made from unless another content is asked for: it needs no network.
+const USUAL_TEMPLATE: &str = "busybox";
+
+/// Make a container
+///
+/// Its files come from a template (busybox unless told otherwise), from an archive, or there are none yet.
+#[derive(Debug, clap::Args)]
+#[command(group(ArgGroup::new("content").args(["template", "archive", "empty", "no_rootfs"])))]
+pub(crate) struct Args {
+    /// Name of the container
+    name: String,
+    /// Program that fills the root file system, by name (busybox, debian) or absolute path
+    #[arg(short, long)]
+    template: Option<String>,
+    /// Unpack this tar archive (plain or gzip) as root file system
+    #[arg(short, long, value_name = "FILE")]
+    archive: Option<PathBuf>,
+    /// Make an empty root file system
+    #[arg(long)]
+    empty: bool,
+    /// Make no root file system, only a configuration
+    #[arg(long)]
+    no_rootfs: bool,
+    /// Kind of store to keep the files in; several, comma-separated, are tried in order
+    #[arg(short, long, value_delimiter = ',')]
+    store: Vec<String>,
+    /// Put the root file system at this absolute path
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Size of the volume, for stores whose volumes have one (1G, 512M)
+    #[arg(long, value_parser = |text: &str| sizes::parse(text, 1 << 20))]
+    size: Option<Bytes>,
+    /// Configuration to begin with, instead of LXC's default.conf
+    #[arg(short = 'f', long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print what would be done and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Arguments for the template
+    #[arg(last = true, value_name = "TEMPLATE ARGS")]
+    args: Vec<OsString>,
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> Outcome {
+    let content = content(args, context)?;
+    if let Some(dir) = args.dir.as_ref().filter(|dir| !dir.is_absolute()) {
+        return Err(Failure::usage(format!("--dir wants an absolute path, not {}", dir.display())));
+    }
+    if let Some(file) = args.config.as_ref().filter(|file| !file.is_file()) {
+        return Err(Failure::new(format!("there is no configuration file {}", file.display())));
+    }
+    let session = context.session_to_change(args.dry_run)?;
+    let containers = session.containers();
+    let mut stores = Vec::new();
+    for name in &args.store {
+        stores.push(containers.registry().resolve(name)?.name);
+    }
+    if args.size.is_some() {
+        let sized = |name| containers.store().driver(name).is_ok_and(|d| d.capabilities().block_backed);
+        if stores.is_empty() || !stores.iter().all(|name| sized(*name)) {
+            return Err(Failure::new(
+                "--size needs a --store whose volumes have a size, and this build has none",
+            ));
+        }
+    }
+    let request = CreateRequest {
+        config: args.config.clone(),
+        default_config: context.environment.default_config(),
+        stores,
+        exactly: args.dir.clone(),
+        spec: VolumeSpec { size: args.size, ..VolumeSpec::default() },
+        content,
+        dry_run: args.dry_run,
+    };
+    let made = containers.get(&args.name)?.create(&request)?;
+    context.tell(&made, args.dry_run, &format!("created {}", made.name))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn content(args: &Args, context: &Context) -> Result<Content, Failure> {
+    let other = match () {
+        () if args.no_rootfs => Some(Content::None),
+        () if args.empty => Some(Content::Empty),
+        () => args.archive.clone().map(Content::Archive),
+    };
+    if let Some(content) = other {
+        return match args.args.first() {
+            None => Ok(content),
+            Some(arg) => {
+                Err(Failure::usage(format!("without a template nothing takes the argument {arg:?}")))
+            }
+        };
+    }
+    let program = context.environment.template(args.template.as_deref().unwrap_or(USUAL_TEMPLATE))?;
+    Ok(Content::Template(Template { program, args: args.args.clone(), quiet: context.quiet }))
+}

@@ -1,0 +1,173 @@
+//! Running `hull-monitor`: to start a container, or to execute a command in one.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::environment::Environment;
+use crate::errors::{Failure, Outcome, reason};
+
+/// What the monitor is to start, and how.
+#[derive(Debug, Default)]
+pub(crate) struct Launch {
+    lxcpath: PathBuf,
+    name: String,
+    /// The command runs below a process 1 that reaps; else it is process 1.
+    pub(crate) reaped: bool,
+    /// The configuration instead of the container's own.
+    pub(crate) config: Option<PathBuf>,
+    /// Keys to set after it.
+    pub(crate) set: Vec<(String, String)>,
+    /// Where to write the number of the first process.
+    pub(crate) pidfile: Option<PathBuf>,
+    /// Namespaces to join, by kind.
+    pub(crate) share: Vec<(&'static str, String)>,
+    /// Confining keys that need not be carried out.
+    pub(crate) allow_unconfined: Vec<String>,
+    /// The user instead of `lxc.init.uid`.
+    pub(crate) uid: Option<u32>,
+    /// The group instead of `lxc.init.gid`.
+    pub(crate) gid: Option<u32>,
+    /// What to run instead of the container's init.
+    pub(crate) command: Vec<OsString>,
+}
+
+impl Launch {
+    /// Starts the container `name` of `lxcpath` as it is configured.
+    pub(crate) fn new(lxcpath: &Path, name: &str) -> Self {
+        Self { lxcpath: lxcpath.to_path_buf(), name: name.to_owned(), ..Self::default() }
+    }
+
+    /// Becomes the monitor; its exit status is the container's. Returns only when that fails.
+    pub(crate) fn foreground(&self, environment: &Environment) -> Outcome {
+        let mut arguments = vec![OsString::from("--foreground")];
+        arguments.extend(self.arguments());
+        Err(become_monitor(environment, &arguments))
+    }
+
+    /// Starts the monitor in the background and waits until the container runs. Returns its warnings.
+    pub(crate) fn daemonised(&self, environment: &Environment) -> Result<Vec<String>, Failure> {
+        let program = environment.monitor()?;
+        hull_runtime::launch::daemonised(&program, &self.arguments()).map_err(|e| Failure::new(e.to_string()))
+    }
+
+    /// As `hull_runtime::launch` documents them.
+    fn arguments(&self) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = Vec::new();
+        let mut option = |name: &str, value: &dyn AsRef<std::ffi::OsStr>| {
+            arguments.push(name.into());
+            arguments.push(value.as_ref().to_owned());
+        };
+        self.config.iter().for_each(|file| option("--config", file));
+        self.set.iter().for_each(|(key, value)| option("--set", &format!("{key}={value}")));
+        self.pidfile.iter().for_each(|file| option("--pidfile", file));
+        self.share.iter().for_each(|(kind, whose)| option("--share", &format!("{kind}={whose}")));
+        self.allow_unconfined.iter().for_each(|key| option("--allow-unconfined", key));
+        self.uid.iter().for_each(|uid| option("--uid", &uid.to_string()));
+        self.gid.iter().for_each(|gid| option("--gid", &gid.to_string()));
+        if self.reaped {
+            arguments.push("--reaped".into());
+        }
+        arguments.push(self.lxcpath.clone().into_os_string());
+        arguments.push(self.name.clone().into());
+        if !self.command.is_empty() {
+            arguments.push("--".into());
+            arguments.extend(self.command.iter().cloned());
+        }
+        arguments
+    }
+}
+
+/// A command in a running container.
+#[derive(Debug, Default)]
+pub(crate) struct Entry {
+    lxcpath: PathBuf,
+    name: String,
+    /// Privileges to keep that the container has not, as LXC writes them; empty for all.
+    pub(crate) elevated: Option<String>,
+    /// The namespaces to enter, as LXC writes them, instead of all.
+    pub(crate) namespaces: Option<String>,
+    /// The environment begins empty.
+    pub(crate) clear_environment: bool,
+    /// Variables to set, `NAME=VALUE`.
+    pub(crate) set: Vec<String>,
+    /// Variables of the caller to keep though the environment begins empty.
+    pub(crate) keep: Vec<String>,
+    /// The user.
+    pub(crate) uid: Option<u32>,
+    /// The group.
+    pub(crate) gid: Option<u32>,
+    /// The directory to start in.
+    pub(crate) cwd: Option<PathBuf>,
+    /// What to run instead of a shell.
+    pub(crate) command: Vec<OsString>,
+}
+
+impl Entry {
+    /// A shell in the container `name` of `lxcpath`.
+    pub(crate) fn new(lxcpath: &Path, name: &str) -> Self {
+        Self { lxcpath: lxcpath.to_path_buf(), name: name.to_owned(), ..Self::default() }
+    }
+
+    /// Becomes the command; its exit status is the command's. Returns only when that fails.
+    pub(crate) fn enter(&self, environment: &Environment) -> Outcome {
+        Err(become_monitor(environment, &self.arguments()))
+    }
+
+    /// As `hull_runtime::launch` documents them.
+    fn arguments(&self) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = vec!["--attach".into()];
+        let mut option = |name: &str, value: &str| arguments.extend([name.into(), value.into()]);
+        self.elevated.iter().for_each(|privileges| option("--elevated", privileges));
+        self.namespaces.iter().for_each(|kinds| option("--namespaces", kinds));
+        self.set.iter().for_each(|text| option("--set-var", text));
+        self.keep.iter().for_each(|name| option("--keep-var", name));
+        self.uid.iter().for_each(|uid| option("--uid", &uid.to_string()));
+        self.gid.iter().for_each(|gid| option("--gid", &gid.to_string()));
+        if let Some(dir) = &self.cwd {
+            arguments.extend(["--cwd".into(), dir.clone().into_os_string()]);
+        }
+        if self.clear_environment {
+            arguments.push("--clear-env".into());
+        }
+        arguments.push(self.lxcpath.clone().into_os_string());
+        arguments.push(self.name.clone().into());
+        if !self.command.is_empty() {
+            arguments.push("--".into());
+            arguments.extend(self.command.iter().cloned());
+        }
+        arguments
+    }
+}
+
+/// Replaces this process by the monitor; returns why that failed.
+fn become_monitor(environment: &Environment, arguments: &[OsString]) -> Failure {
+    match environment.monitor() {
+        Ok(program) => {
+            let error = Command::new(&program).args(arguments).exec();
+            Failure::new(format!("cannot run {}: {}", program.display(), reason(&error)))
+        }
+        Err(failure) => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_monitors_arguments() {
+        let mut launch = Launch::new(Path::new("/x"), "c1");
+        assert_eq!(launch.arguments(), ["/x", "c1"]);
+        launch.reaped = true;
+        launch.set = vec![("a".into(), "b c".into())];
+        launch.share = vec![("net", "c0".into())];
+        launch.uid = Some(7);
+        launch.command = vec!["ls".into(), "--uid".into()];
+        let expected = [
+            "--set", "a=b c", "--share", "net=c0", "--uid", "7", "--reaped", "/x", "c1", "--", "ls", "--uid",
+        ];
+        assert_eq!(launch.arguments(), expected);
+    }
+}

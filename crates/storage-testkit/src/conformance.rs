@@ -1,0 +1,100 @@
+//! One suite for every driver: cases are selected by facet and fact, never by a driver's name.
+
+mod bench;
+mod case;
+mod clone;
+mod create;
+mod destroy;
+mod isolation;
+mod kill;
+mod laws;
+mod mount;
+mod rename;
+mod restore;
+mod usage;
+
+use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
+
+use hull_storage::{Registration, Settings};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+pub use bench::Bench;
+pub use case::{Case, CaseResult, Need, Verdict};
+pub use kill::child;
+
+use crate::ground::{Ground, GroundInstance, SkipReason};
+
+/// Runs the suite for the driver `registration` on `ground`: the whole `main` of a test target with
+/// `harness = false`. It understands the arguments of `cargo test` and of nextest.
+pub fn run(registration: &Registration, ground: Ground) -> ExitCode {
+    run_all(registration, vec![ground])
+}
+
+/// Runs the suite on several grounds, one after the other.
+pub fn run_all(registration: &Registration, grounds: Vec<Ground>) -> ExitCode {
+    if let Some(done) = child(registration, &grounds) {
+        return done;
+    }
+    let arguments = Arguments::from_args();
+    let trials = grounds.into_iter().flat_map(|ground| cases(registration, ground)).collect();
+    // Every trial holds its ground, so all grounds are cleaned up when `run` returns.
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// The cases that apply to the driver, to be run together with others of one's own. Such a `main` calls
+/// [`child`] first.
+pub fn cases(registration: &Registration, ground: Ground) -> Vec<Trial> {
+    let driver = (registration.open)(&Settings::default());
+    let ground = Arc::new(Lazy { ground, made: OnceLock::new() });
+    all()
+        .filter(|case| case.applies_to(&*driver))
+        .map(|case| {
+            let (ground, registration) = (Arc::clone(&ground), *registration);
+            let name = format!("{}::{}", ground.ground.name(), case.name);
+            Trial::ignorable_test(name.clone(), move || carry_out(case, &name, registration, &ground))
+        })
+        .collect()
+}
+
+fn all() -> impl Iterator<Item = &'static Case> {
+    [
+        laws::CASES,
+        create::CASES,
+        clone::CASES,
+        isolation::CASES,
+        rename::CASES,
+        destroy::CASES,
+        restore::CASES,
+        usage::CASES,
+        mount::CASES,
+        kill::CASES,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// A ground that is made when the first case needs it, so that listing the cases costs nothing.
+struct Lazy {
+    ground: Ground,
+    made: OnceLock<Result<GroundInstance, SkipReason>>,
+}
+
+fn carry_out(case: &Case, name: &str, of: Registration, ground: &Lazy) -> Result<Completion, Failed> {
+    let instance = match ground.made.get_or_init(|| ground.ground.make()) {
+        Ok(instance) => instance,
+        Err(reason) => return Ok(skipped(name, &reason.0)),
+    };
+    let bench = Bench::new(case.name, of, &ground.ground, instance)?;
+    match (case.run)(&bench) {
+        Ok(Verdict::Held) => Ok(Completion::Completed),
+        Ok(Verdict::DoesNotApply(why)) => Ok(Completion::ignored_with(format!("does not apply: {why}"))),
+        Ok(Verdict::Skipped(why)) => Ok(skipped(name, &why)),
+        Err(e) => Err(Failed::from(e)),
+    }
+}
+
+fn skipped(name: &str, reason: &str) -> Completion {
+    hull_testskip::skip(name, reason);
+    Completion::ignored_with(reason)
+}

@@ -1,0 +1,335 @@
+//! What a case works with: a directory of its own, stores, and ways to look into volumes.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use hull_storage::lock::{VolumeLocks, Wait};
+use hull_storage::{
+    Access, CloneMode, Driver, Durability, FileJournal, Host, Journal, Locator, Placement, RealHost,
+    Registration, Result, Source, Store, Tie, VolumeSpec,
+};
+
+use super::case::require;
+use crate::ground::{self, Ground, GroundInstance};
+use crate::plain;
+
+/// What a case works with. Everything lies in a directory of its own.
+#[derive(Debug)]
+pub struct Bench {
+    driver: Arc<dyn Driver>,
+    companions: Vec<Arc<dyn Driver>>,
+    dir: PathBuf,
+    settings: Vec<(String, String)>,
+    ground: String,
+    base: Option<Locator>,
+    /// Another process cleans up.
+    kept: bool,
+}
+
+/// A volume of the driver under test with a little content, and the store that made it.
+pub(crate) const SAMPLE: &str = "etc/hostname";
+
+impl Bench {
+    /// A bench for the case `name`.
+    pub(crate) fn new(
+        name: &str,
+        of: Registration,
+        ground: &Ground,
+        instance: &GroundInstance,
+    ) -> std::result::Result<Self, Box<dyn Error>> {
+        static BENCHES: AtomicUsize = AtomicUsize::new(0);
+        let number = BENCHES.fetch_add(1, Ordering::Relaxed);
+        let dir = format!("{}-{}-{number}", name.replace("::", "-"), std::process::id());
+        let dir = instance.dir().join(dir);
+        fs::create_dir(&dir)?;
+        let mut bench = Self::at(dir, of, ground, instance.settings().to_vec())?;
+        bench.kept = false;
+        if !bench.driver.capabilities().standalone {
+            let path = bench.dir.join("base");
+            let store = bench.store();
+            let base = match instance.base(&store, &path) {
+                Some(made) => made?,
+                None => {
+                    let at = Placement::exactly(&path).ok_or("the scratch directory has a name")?;
+                    store.create(plain::NAME, &at, &VolumeSpec::default())?
+                }
+            };
+            bench.base = Some(base);
+        }
+        Ok(bench)
+    }
+
+    /// A bench in the directory `dir` that another process made.
+    pub(crate) fn at(
+        dir: PathBuf,
+        of: Registration,
+        ground: &Ground,
+        settings: Vec<(String, String)>,
+    ) -> std::result::Result<Self, Box<dyn Error>> {
+        let values = ground::settings(&settings);
+        fs::create_dir_all(dir.join("volumes"))?;
+        Ok(Self {
+            driver: (of.open)(&values),
+            companions: ground
+                .companions()
+                .iter()
+                .chain([&plain::REGISTRATION])
+                .map(|r| (r.open)(&values))
+                .collect(),
+            dir,
+            settings,
+            ground: ground.name().to_owned(),
+            base: None,
+            kept: true,
+        })
+    }
+
+    /// A bench like this in a directory below it.
+    pub(crate) fn below(&self, name: &str) -> std::io::Result<Self> {
+        let dir = self.dir.join(name);
+        fs::create_dir_all(dir.join("volumes"))?;
+        Ok(Self {
+            driver: Arc::clone(&self.driver),
+            companions: self.companions.clone(),
+            dir,
+            settings: self.settings.clone(),
+            ground: self.ground.clone(),
+            base: self.base.clone(),
+            // It goes with the bench above.
+            kept: true,
+        })
+    }
+
+    /// The driver under test.
+    pub fn driver(&self) -> &dyn Driver {
+        &*self.driver
+    }
+
+    /// The directory of this case.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The name of the ground.
+    pub fn ground(&self) -> &str {
+        &self.ground
+    }
+
+    pub(crate) fn settings(&self) -> &[(String, String)] {
+        &self.settings
+    }
+
+    /// Where the journal is.
+    pub fn journal_dir(&self) -> PathBuf {
+        self.dir.join("state/journal")
+    }
+
+    /// A store as a process of its own would have it: with the journal and the locks of this case.
+    pub fn store(&self) -> Store {
+        self.store_of(
+            Arc::clone(&self.driver),
+            Box::new(FileJournal::new(self.journal_dir(), Durability::Crash)),
+            Box::new(RealHost::new(Box::new(()), Durability::Crash)),
+        )
+    }
+
+    /// A store with the driver under test, the journal and the host replaced (by wrappers of them).
+    pub fn store_of(&self, driver: Arc<dyn Driver>, journal: Box<dyn Journal>, host: Box<dyn Host>) -> Store {
+        let drivers = std::iter::once(driver).chain(self.companions.iter().cloned()).collect();
+        let locks = VolumeLocks::new(self.dir.join("state/lock"), Wait::UpTo(Duration::from_secs(20)));
+        Store::new(drivers, journal, host, locks)
+    }
+
+    /// The driver under test, to be wrapped.
+    pub fn shared_driver(&self) -> Arc<dyn Driver> {
+        Arc::clone(&self.driver)
+    }
+
+    /// The place of the volume `name`.
+    pub fn place(&self, name: impl AsRef<OsStr>) -> Placement {
+        Placement::exactly(&self.dir.join("volumes").join(name.as_ref()))
+            .expect("the cases' names are last components")
+    }
+
+    /// An empty volume, or as empty as the store makes them.
+    pub fn make_empty(&self, store: &Store, name: impl AsRef<OsStr>) -> Result<Locator> {
+        let to = self.place(name);
+        match &self.base {
+            None => store.create(self.driver.name(), &to, &VolumeSpec::default()),
+            Some(base) => {
+                let into = Some(self.driver.name());
+                Ok(store.clone_volume(base, into, &to, CloneMode::Snapshot, Access::ReadWrite)?.at)
+            }
+        }
+    }
+
+    /// A volume with a little content: [`SAMPLE`] holds `name`.
+    pub fn make(&self, store: &Store, name: &str) -> std::result::Result<Locator, Box<dyn Error>> {
+        let at = self.make_empty(store, name)?;
+        self.write(store, &at, SAMPLE, name)?;
+        self.write(store, &at, "usr/bin/tool", "a program")?;
+        Ok(at)
+    }
+
+    /// The cheapest copy that the store makes of `from`.
+    pub fn clone_of(&self, store: &Store, from: &Locator, name: impl AsRef<OsStr>) -> Result<Locator> {
+        let (into, to) = (Some(self.driver.name()), self.place(name));
+        Ok(store.clone_volume(from, into, &to, CloneMode::SnapshotElseCopy, Access::ReadWrite)?.at)
+    }
+
+    /// A copy of `from` exactly at `to`.
+    pub(crate) fn clone_to(
+        &self,
+        store: &Store,
+        from: &Locator,
+        to: &Placement,
+        mode: CloneMode,
+    ) -> Result<Locator> {
+        let into = Some(self.driver.name());
+        Ok(store.clone_volume(from, into, to, mode, Access::ReadWrite)?.at)
+    }
+
+    /// The cheapest copy of `from` that may only be read.
+    pub fn snapshot_of(&self, store: &Store, from: &Locator, name: impl AsRef<OsStr>) -> Result<Locator> {
+        let (into, to) = (Some(self.driver.name()), self.place(name));
+        Ok(store.clone_volume(from, into, &to, CloneMode::SnapshotElseCopy, Access::ReadOnly)?.at)
+    }
+
+    /// What ties such a clone to `from`; a copy is tied to nothing.
+    pub fn tie(&self, from: &Locator, access: Access) -> Tie {
+        let source = Source { driver: &*self.driver, at: from };
+        let offer = self.driver.copy_on_write().and_then(|c| c.offer(source, &self.place("tie"), access));
+        offer.map_or(Tie::None, |o| o.tie)
+    }
+
+    /// Writes a file into a volume, through a mount of it.
+    pub fn write(
+        &self,
+        store: &Store,
+        at: &Locator,
+        file: impl AsRef<Path>,
+        content: &str,
+    ) -> std::result::Result<(), Box<dyn Error>> {
+        let open = Open::new(store, at, Access::ReadWrite)?;
+        let path = open.path().join(file);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        Ok(fs::write(path, content)?)
+    }
+
+    /// Reads a file of a volume, through a mount of it; `None` if there is none.
+    pub fn read(
+        &self,
+        store: &Store,
+        at: &Locator,
+        file: impl AsRef<Path>,
+    ) -> std::result::Result<Option<String>, Box<dyn Error>> {
+        let open = Open::new(store, at, Access::ReadOnly)?;
+        match fs::read_to_string(open.path().join(file)) {
+            Ok(text) => Ok(Some(text)),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// All files of a volume and what they hold.
+    pub fn content(
+        &self,
+        store: &Store,
+        at: &Locator,
+    ) -> std::result::Result<BTreeMap<PathBuf, Vec<u8>>, Box<dyn Error>> {
+        let open = Open::new(store, at, Access::ReadOnly)?;
+        let mut all = BTreeMap::new();
+        collect(&open.path(), Path::new(""), &mut all)?;
+        Ok(all)
+    }
+
+    /// Whether the volume is there.
+    pub fn is_there(&self, at: &Locator) -> bool {
+        self.driver.layout(at).is_ok()
+    }
+
+    /// Fails unless the journal is empty, nothing carries a transaction's name and nothing is mounted here.
+    pub fn require_clean(&self) -> std::result::Result<(), Box<dyn Error>> {
+        let records = names(&self.journal_dir())?.into_iter().filter(|n| !n.ends_with(".lock"));
+        let records: Vec<_> = records.collect();
+        require(records.is_empty(), format!("the journal still holds {records:?}"))?;
+        let marked: Vec<_> = names(&self.dir.join("volumes"))?
+            .into_iter()
+            .filter(|n| {
+                let name = n.to_string_lossy();
+                name.contains(".new-") || name.contains(".old-")
+            })
+            .collect();
+        require(marked.is_empty(), format!("left behind: {marked:?}"))?;
+        let mounts = fs::read_to_string("/proc/self/mountinfo")?;
+        let dir = self.dir.to_string_lossy();
+        let mine: Vec<_> =
+            mounts.lines().filter(|l| l.split(' ').nth(4).is_some_and(|p| p.starts_with(&*dir))).collect();
+        require(mine.is_empty(), format!("still mounted: {mine:?}"))
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        // What is left goes with the ground; this keeps a long suite from filling it up.
+        let root = hull_storage::Resource::new(plain::NAME, self.dir.clone());
+        if !self.kept {
+            let _ = hull_storage::files::reclaim(&root, &());
+        }
+    }
+}
+
+/// The paths in `dir`.
+fn names(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(e),
+    };
+    entries.map(|e| Ok(e?.path())).collect()
+}
+
+/// A volume that is open for reading or writing, mounted nowhere.
+#[derive(Debug)]
+pub(crate) struct Open {
+    root: OwnedFd,
+    _ready: hull_storage::Activation,
+}
+
+impl Open {
+    pub(crate) fn new(store: &Store, at: &Locator, access: Access) -> Result<Self> {
+        let ready = store.activate(at, access)?;
+        Ok(Self { root: hull_storage::host::open(&ready)?, _ready: ready })
+    }
+
+    /// Its root. Good as long as this lives, also for mounts that are attached nowhere.
+    pub(crate) fn path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}/.", self.root.as_raw_fd()))
+    }
+}
+
+fn collect(dir: &Path, below: &Path, all: &mut BTreeMap<PathBuf, Vec<u8>>) -> std::io::Result<()> {
+    for entry in fs::read_dir(dir.join(below))? {
+        let entry = entry?;
+        let name = below.join(entry.file_name());
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            all.insert(name.clone(), Vec::new());
+            collect(dir, &name, all)?;
+        } else if kind.is_symlink() {
+            all.insert(name, fs::read_link(entry.path())?.into_os_string().into_encoded_bytes());
+        } else if kind.is_file() {
+            all.insert(name, fs::read(entry.path())?);
+        }
+    }
+    Ok(())
+}

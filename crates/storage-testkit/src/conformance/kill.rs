@@ -1,0 +1,290 @@
+//! Real processes killed by SIGKILL before every act of an operation, and of every recovery that follows.
+//!
+//! The test program starts itself again as a child with [`CHILD`] as its first argument; the child carries
+//! one operation out and kills itself at the act it was told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
+
+use hull_storage::{
+    Access, CloneMode, Content, Durability, FileJournal, Locator, Placement, Plan, RealHost, Registration,
+    Store, TxId, VolumeSpec, lies_in,
+};
+use rustix::process::{Signal, getpid, kill_process};
+
+use super::Bench;
+use super::case::{Case, CaseResult, Need, Verdict, require};
+use crate::faulty::{Counted, Faults, FaultyDriver, FaultyHost, FaultyJournal, Moment};
+use crate::ground::Ground;
+
+pub(super) const CASES: &[Case] = &[
+    Case { name: "kill::create", needs: &[Need::Standalone], run: |b| everywhere(b, "create") },
+    Case { name: "kill::clone", needs: &[], run: |b| everywhere(b, "clone") },
+    Case { name: "kill::snapshot", needs: &[], run: |b| everywhere(b, "snapshot") },
+    Case { name: "kill::copy", needs: &[Need::Standalone], run: |b| everywhere(b, "copy") },
+    Case { name: "kill::restore", needs: &[], run: |b| everywhere(b, "restore") },
+    Case { name: "kill::rename", needs: &[], run: |b| everywhere(b, "rename") },
+    Case { name: "kill::destroy", needs: &[], run: |b| everywhere(b, "destroy") },
+    Case { name: "kill::make_home", needs: &[], run: |b| everywhere(b, "make_home") },
+    Case { name: "kill::destroy_home", needs: &[], run: |b| everywhere(b, "destroy_home") },
+];
+
+/// The first argument of a child.
+const CHILD: &str = "--hull-child";
+
+/// What every operation starts from.
+struct Scene {
+    /// A volume.
+    volume: Locator,
+    /// A snapshot of it that stands when it goes.
+    snapshot: Locator,
+    /// A volume in a home.
+    housed: Locator,
+}
+
+/// What can be seen of a bench.
+#[derive(Debug, PartialEq, Eq)]
+struct World {
+    names: BTreeSet<OsString>,
+    volumes: Vec<Option<BTreeMap<PathBuf, Vec<u8>>>>,
+    config: Option<Vec<u8>>,
+}
+
+type Checked<T> = Result<T, Box<dyn Error>>;
+
+fn everywhere(bench: &Bench, operation: &str) -> CaseResult {
+    let whole = Round::prepare(bench, "whole", operation)?;
+    whole.die_at(operation, None)?;
+    let after = whole.world()?;
+    whole.bench.require_clean()?;
+    let (mut kills, mut of_recoveries) = (0, 0);
+    for act in 0.. {
+        let round = Round::prepare(bench, &format!("at{act}"), operation)?;
+        let before = round.world()?;
+        require(before != after, format!("{operation} changes nothing that the case looks at"))?;
+        if !round.die_at(operation, Some(act))? {
+            break;
+        }
+        kills += 1;
+        for act in 0.. {
+            if !round.die_at("recover", Some(act))? {
+                break;
+            }
+            of_recoveries += 1;
+        }
+        let world = round.world()?;
+        let fine = world == before || world == after;
+        require(
+            fine,
+            format!("{operation}, killed at {act}, is torn: {world:?}\nbefore: {before:?}\nafter: {after:?}"),
+        )?;
+        round.bench.require_clean()?;
+    }
+    println!("kill: {operation} on {}: {kills} kills, {of_recoveries} of recoveries", bench.ground());
+    require(kills > 2, format!("{operation} was killed only {kills} times"))?;
+    Ok(Verdict::Held)
+}
+
+/// One try, in a directory of its own.
+struct Round {
+    bench: Bench,
+    scene: Scene,
+    target: Locator,
+}
+
+impl Round {
+    fn prepare(of: &Bench, name: &str, operation: &str) -> Checked<Self> {
+        let bench = of.below(name)?;
+        let store = bench.store();
+        let volume = bench.make(&store, "volume")?;
+        let snapshot = super::restore::snapshot_that_stands(&bench, &store, &volume, "snapshot")?;
+        bench.write(&store, &volume, "later", "x")?;
+        let home = bench.dir().join("volumes/house");
+        fs::create_dir(&home)?;
+        let to = Placement::in_home(home, "house");
+        let housed = bench.clone_to(&store, &volume, &to, CloneMode::SnapshotElseCopy)?;
+        let scene = Scene { volume, snapshot, housed };
+        let target = scene.target(&bench, &store, operation)?;
+        Ok(Self { bench, scene, target })
+    }
+
+    /// Runs the operation in a child that dies before the act number `at`; whether it died.
+    fn die_at(&self, operation: &str, at: Option<usize>) -> Checked<bool> {
+        let mut child = Command::new(std::env::current_exe()?);
+        child.arg(CHILD).arg(self.bench.ground()).arg(self.bench.dir()).arg(operation);
+        child.arg(at.map_or("never".to_owned(), |n| n.to_string()));
+        for locator in [&self.scene.volume, &self.scene.snapshot, &self.scene.housed] {
+            child.arg(String::from(locator.clone()));
+        }
+        for (key, value) in self.bench.settings() {
+            child.arg(key).arg(value);
+        }
+        let output = child.stdin(Stdio::null()).output()?;
+        match (output.status.signal(), output.status.success()) {
+            (Some(9), _) if at.is_some() => Ok(true),
+            (None, true) => Ok(false),
+            _ => {
+                let said = String::from_utf8_lossy(&output.stderr);
+                Err(format!("{operation}, to be killed at {at:?}, ended with {}: {said}", output.status)
+                    .into())
+            }
+        }
+    }
+
+    fn world(&self) -> Checked<World> {
+        let store = self.bench.store();
+        let dir = self.bench.dir().join("volumes");
+        let names = fs::read_dir(&dir)?.map(|e| Ok(e?.file_name())).collect::<std::io::Result<_>>()?;
+        let scene = &self.scene;
+        let volumes = [&scene.volume, &scene.snapshot, &scene.housed, &self.target].into_iter().map(|at| {
+            let driver = store.driver(at.driver())?;
+            match driver.layout(at) {
+                Ok(_) => self.bench.content(&store, at).map(Some),
+                Err(e) if e.kind() == hull_storage::ErrorKind::NotFound => Ok(None),
+                Err(e) => Err(e.into()),
+            }
+        });
+        let volumes = volumes.collect::<Checked<_>>()?;
+        Ok(World { names, volumes, config: fs::read(dir.join("home/config")).ok() })
+    }
+}
+
+impl Scene {
+    /// Where the operation's result will be.
+    fn target(&self, bench: &Bench, store: &Store, operation: &str) -> Checked<Locator> {
+        let into = Some(bench.driver().name());
+        let plan = |mode, access, to: &Placement| {
+            store.plan_clone(&self.volume, into, to, mode, access, TxId(0)).map(|new| new.at)
+        };
+        let to = bench.place("target");
+        let (read, write) = (Access::ReadOnly, Access::ReadWrite);
+        Ok(match operation {
+            "create" => bench.driver().new_layout(&to, None)?.at,
+            "clone" => plan(CloneMode::SnapshotElseCopy, write, &to)?,
+            "snapshot" => plan(CloneMode::SnapshotElseCopy, read, &to)?,
+            "copy" => plan(CloneMode::Copy, write, &to)?,
+            "restore" => store.plan_restore(&self.snapshot, &self.volume, TxId(0))?.at,
+            "rename" => store.plan_rename(&self.volume, &to)?.at,
+            "make_home" => plan(CloneMode::SnapshotElseCopy, write, &new_home(bench))?,
+            _ => self.volume.clone(),
+        })
+    }
+
+    /// Carries the operation out.
+    fn perform(&self, bench: &Bench, store: &Store, operation: &str) -> Checked<()> {
+        let to = bench.place("target");
+        let driver = bench.driver().name();
+        let clone =
+            |mode, access| store.clone_volume(&self.volume, Some(driver), &to, mode, access).map(drop);
+        match operation {
+            "create" => store.create(driver, &to, &VolumeSpec::default()).map(drop)?,
+            "clone" => clone(CloneMode::SnapshotElseCopy, Access::ReadWrite)?,
+            "snapshot" => clone(CloneMode::SnapshotElseCopy, Access::ReadOnly)?,
+            "copy" => clone(CloneMode::Copy, Access::ReadWrite)?,
+            "restore" => store.restore(&self.snapshot, &self.volume).map(drop)?,
+            "rename" => store.rename(&self.volume, &to).map(drop)?,
+            "destroy" => store.destroy(&self.volume)?,
+            "make_home" => self.make_home(bench, store)?,
+            "destroy_home" => self.destroy_home(bench, store)?,
+            "recover" => {
+                if let Some(e) = store.recover()?.failed.into_iter().next() {
+                    return Err(e.into());
+                }
+            }
+            other => return Err(format!("no operation is called {other}").into()),
+        }
+        Ok(())
+    }
+
+    fn make_home(&self, bench: &Bench, store: &Store) -> hull_storage::Result<()> {
+        store.transact("create", |tx| {
+            let to = new_home(bench);
+            let access = Access::ReadWrite;
+            let mode = CloneMode::SnapshotElseCopy;
+            let (driver, method) =
+                store.method(&self.volume, Some(bench.driver().name()), &to, mode, access)?;
+            let mut plan = Plan::default();
+            plan.make_home(to.dir(), 0o770, None);
+            plan.make(driver, &to, Content::Of { from: &self.volume, method, access }, tx.id())?;
+            plan.write(&to.dir().join("config"), None, Some(b"config".to_vec()));
+            tx.perform(plan)
+        })
+    }
+
+    fn destroy_home(&self, bench: &Bench, store: &Store) -> hull_storage::Result<()> {
+        store.transact("destroy", |tx| {
+            let home = bench.dir().join("volumes/house");
+            let driver = store.driver(self.housed.driver())?;
+            let layout = driver.layout(&self.housed)?;
+            let mut plan = Plan::default();
+            if lies_in(&layout, &home) {
+                plan.doom_home(&home, [(driver, layout)], tx.id())?;
+            } else {
+                plan.doom_volume(driver, &self.housed, tx.id())?;
+                plan.doom_home(&home, [], tx.id())?;
+            }
+            tx.perform(plan)
+        })
+    }
+}
+
+fn new_home(bench: &Bench) -> Placement {
+    Placement::in_home(bench.dir().join("volumes/home"), "home")
+}
+
+/// Runs a child of a `kill` case, if this process is one: the first thing that `main` does.
+pub fn child(registration: &Registration, grounds: &[Ground]) -> Option<ExitCode> {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next()? != CHILD {
+        return None;
+    }
+    Some(match obey(registration, grounds, arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("{e}");
+            ExitCode::FAILURE
+        }
+    })
+}
+
+fn obey(of: &Registration, grounds: &[Ground], arguments: impl Iterator<Item = OsString>) -> Checked<()> {
+    let arguments: Vec<String> = arguments
+        .map(|a| a.into_string().map_err(|a| format!("{a:?} is not UTF-8")))
+        .collect::<Result<_, _>>()?;
+    let [ground, dir, operation, at, volume, snapshot, housed, settings @ ..] = &arguments[..] else {
+        return Err("a child lacks arguments".into());
+    };
+    let ground = grounds.iter().find(|g| g.name() == ground).ok_or("a child's ground has gone")?;
+    let settings = settings.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
+    let bench = Bench::at(Path::new(dir).to_path_buf(), *of, ground, settings)?;
+    let faults = match at.parse() {
+        Ok(at) => Faults::call(Counted::Changes, at, Moment::Before, || {
+            let _ = kill_process(getpid(), Signal::KILL);
+        }),
+        Err(_) => Faults::none(Counted::Changes),
+    };
+    let store = faulty_store(&bench, &faults);
+    let scene = Scene {
+        volume: Locator::try_from(volume.clone())?,
+        snapshot: Locator::try_from(snapshot.clone())?,
+        housed: Locator::try_from(housed.clone())?,
+    };
+    scene.perform(&bench, &store, operation)
+}
+
+/// A store whose driver, journal and host share `faults`.
+pub(super) fn faulty_store(bench: &Bench, faults: &Faults) -> Store {
+    let journal = FileJournal::new(bench.journal_dir(), Durability::Crash);
+    let host = RealHost::new(Box::new(()), Durability::Crash);
+    bench.store_of(
+        Arc::new(FaultyDriver::new(bench.shared_driver(), faults.clone())),
+        Box::new(FaultyJournal::new(Box::new(journal), faults.clone())),
+        Box::new(FaultyHost::new(Box::new(host), faults.clone())),
+    )
+}

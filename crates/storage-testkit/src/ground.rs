@@ -1,0 +1,132 @@
+//! What a driver needs to be tested on: a scratch directory on the right file system, settings, clean-up.
+
+use std::any::Any;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hull_storage::{Locator, Registration, Settings, Store};
+
+/// Why a ground cannot be had on this machine, as a person would say it: `no loop devices`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SkipReason(pub String);
+
+impl fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<E: std::error::Error> From<E> for SkipReason {
+    fn from(e: E) -> Self {
+        Self(e.to_string())
+    }
+}
+
+/// A place to test a driver on, not made yet.
+#[derive(Clone)]
+pub struct Ground {
+    name: String,
+    make: Arc<dyn Fn() -> Result<GroundInstance, SkipReason> + Send + Sync>,
+    companions: Vec<Registration>,
+}
+
+impl fmt::Debug for Ground {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ground").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Ground {
+    /// The ground `name` (`ext4`, `xfs`, `tmpfs`), which `make` makes or says why it cannot.
+    pub fn new(
+        name: impl Into<String>,
+        make: impl Fn() -> Result<GroundInstance, SkipReason> + Send + Sync + 'static,
+    ) -> Self {
+        Self { name: name.into(), make: Arc::new(make), companions: Vec::new() }
+    }
+
+    /// The ground with another driver in its stores, for [`GroundInstance::with_base`] to use.
+    #[must_use]
+    pub fn with_companion(mut self, registration: Registration) -> Self {
+        self.companions.push(registration);
+        self
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Further drivers in its stores.
+    pub fn companions(&self) -> &[Registration] {
+        &self.companions
+    }
+
+    /// Makes it.
+    pub fn make(&self) -> Result<GroundInstance, SkipReason> {
+        (self.make)()
+    }
+}
+
+type MakeBase = Box<dyn Fn(&Store, &Path) -> hull_storage::Result<Locator> + Send + Sync>;
+
+/// A ground that is there. Dropping it cleans up.
+pub struct GroundInstance {
+    dir: PathBuf,
+    settings: Vec<(String, String)>,
+    base: Option<MakeBase>,
+    _kept: Option<Box<dyn Any + Send + Sync>>,
+}
+
+impl fmt::Debug for GroundInstance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GroundInstance").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
+impl GroundInstance {
+    /// A ground in the directory `dir`, which the suite may fill; it is to vanish when `kept` is dropped.
+    pub fn new(dir: impl Into<PathBuf>, kept: impl Any + Send + Sync) -> Self {
+        Self { dir: dir.into(), settings: Vec::new(), base: None, _kept: Some(Box::new(kept)) }
+    }
+
+    /// The ground with one more setting for the drivers.
+    #[must_use]
+    pub fn with_setting(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.settings.push((key.into(), value.into()));
+        self
+    }
+
+    /// Says how to make the volume that volumes of the store under test are made of, where the store is not
+    /// standalone. Without it the suite takes a plain directory.
+    ///
+    /// `make` gets a store that knows the ground's companions, and a path whose parent exists.
+    #[must_use]
+    pub fn with_base(
+        mut self,
+        make: impl Fn(&Store, &Path) -> hull_storage::Result<Locator> + Send + Sync + 'static,
+    ) -> Self {
+        self.base = Some(Box::new(make));
+        self
+    }
+
+    /// The scratch directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The settings, as pairs that can be handed to a child process.
+    pub fn settings(&self) -> &[(String, String)] {
+        &self.settings
+    }
+
+    pub(crate) fn base(&self, store: &Store, path: &Path) -> Option<hull_storage::Result<Locator>> {
+        self.base.as_ref().map(|make| make(store, path))
+    }
+}
+
+/// Settings made of pairs.
+pub(crate) fn settings(pairs: &[(String, String)]) -> Settings {
+    pairs.iter().fold(Settings::default(), |s, (key, value)| s.with(key, value))
+}

@@ -1,0 +1,112 @@
+//! The driver: subvolumes where there are some, verbs on directories for all else.
+
+use std::path::{Path, PathBuf};
+
+use hull_mount::{Access, MountPlan, MountSource};
+use hull_storage::{
+    Activation, Capabilities, CopyOnWrite, Driver, DriverName, Error, ErrorKind, Layout, Locator, Outcome,
+    Placement, Resource, Result, TxId, Usage, VolumeInfo, VolumeSpec, files, paths,
+};
+use hull_sys::btrfs;
+
+use crate::subvolume::{self, open_dir};
+use crate::{NAME, naming};
+
+/// The store of btrfs subvolumes.
+#[derive(Clone, Copy, Debug)]
+pub struct BtrfsDriver;
+
+impl Driver for BtrfsDriver {
+    fn name(&self) -> DriverName {
+        NAME
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::NONE.standalone(true).idmapped_mounts(true).unprivileged(true)
+    }
+
+    fn new_layout(&self, to: &Placement, _from: Option<&Locator>) -> Result<Layout> {
+        Ok(naming::layout_at(to))
+    }
+
+    fn moved(&self, _layout: &Layout, to: &Placement) -> Result<Layout> {
+        Ok(naming::layout_at(to))
+    }
+
+    fn placement(&self, at: &Locator) -> Result<Placement> {
+        paths::placement(&paths::absolute(at)?)
+    }
+
+    fn rebased(&self, at: &Locator, from: &Path, to: &Path) -> Result<Locator> {
+        let new = paths::rebased(&paths::absolute(at)?, from, to);
+        Ok(new.map_or_else(|| at.clone(), |path| Locator::new(NAME, path)))
+    }
+
+    fn layout(&self, at: &Locator) -> Result<Layout> {
+        existing(at).map(naming::layout)
+    }
+
+    fn inspect(&self, at: &Locator) -> Result<VolumeInfo> {
+        let root = open_dir(&existing(at)?)?;
+        let mut info = VolumeInfo::new(subvolume::is_marked(&root, at)?);
+        info.access = access(&root)?;
+        Ok(info)
+    }
+
+    fn usage(&self, at: &Locator) -> Result<Usage> {
+        let path = existing(at)?;
+        let mut usage = files::measure(&path)?;
+        usage.exclusive = subvolume::exclusive_bytes(&open_dir(&path)?).map(|b| b.min(usage.total));
+        Ok(usage)
+    }
+
+    fn activate(&self, at: &Locator, access: Access) -> Result<Activation> {
+        let path = existing(at)?;
+        if access == Access::ReadWrite && self::access(&open_dir(&path)?)? == Access::ReadOnly {
+            return Err(Error::new(
+                ErrorKind::PermissionDenied,
+                format!("{at} is a read-only snapshot: make a clone of it and write to that"),
+            ));
+        }
+        // What the administrator mounted inside belongs to the container, as in LXC.
+        Ok(Activation::of(MountPlan::new(MountSource::Tree(path), access).option("rbind")))
+    }
+
+    fn create(&self, at: &Layout, spec: &VolumeSpec, _by: TxId) -> Result<()> {
+        subvolume::create(&paths::absolute(&at.at)?, spec.owner)
+    }
+
+    fn rename(&self, from: &Resource, to: &Resource) -> Result<Outcome> {
+        files::rename(from, to)
+    }
+
+    fn reclaim(&self, what: &Resource, _by: TxId) -> Result<Outcome> {
+        subvolume::reclaim(what)
+    }
+
+    fn copy_on_write(&self) -> Option<&dyn CopyOnWrite> {
+        Some(self)
+    }
+}
+
+/// Whether the volume whose root is `root` may be written to.
+fn access(root: &rustix::fd::OwnedFd) -> Result<Access> {
+    let read_only = btrfs::is_subvolume(root)? && btrfs::is_read_only(root)?;
+    Ok(if read_only { Access::ReadOnly } else { Access::ReadWrite })
+}
+
+/// The path of a volume that is there.
+///
+/// A plain directory is let through: `lxc-copy -B btrfs` of a directory leaves one and calls it a subvolume,
+/// and whoever has such a container must be able to start and destroy it. It is never made by this driver,
+/// and copied rather than snapshotted.
+fn existing(at: &Locator) -> Result<PathBuf> {
+    let path = paths::absolute(at)?;
+    if files::is_dir(&path) {
+        return Ok(path);
+    }
+    Err(match files::exists(&path)? {
+        true => Error::new(ErrorKind::InvalidInput, format!("{} is not a btrfs subvolume", path.display())),
+        false => Error::new(ErrorKind::NotFound, format!("there is no subvolume {}", path.display())),
+    })
+}
