@@ -98,7 +98,7 @@ pub fn finish(mut command: Command, input: &[u8]) -> Ran {
     Ran { shown, status, stdout, stderr }
 }
 
-/// Waits for a child that leads a process group; kills the group, and answers nothing, after `patience`.
+/// Waits for a child; kills it and the process group it leads, and answers nothing, after `patience`.
 pub fn wait(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
     let late = Instant::now() + patience;
     loop {
@@ -109,6 +109,7 @@ pub fn wait(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
             let group = rustix::process::Pid::from_child(child);
             // It may have ended this moment; the wait below then finds it.
             let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+            let _ = child.kill();
             let _ = child.wait();
             return None;
         }

@@ -52,6 +52,7 @@ pub(super) fn run(call: &Call<'_>) -> Outcome {
         call.warn(&format!("{name} is already running"));
         return Ok(ExitCode::SUCCESS);
     }
+    container.require_complete()?;
     let mut launch = Launch::new(session.containers().lxcpath(), name);
     launch.config = rcfile(call)?;
     launch.pidfile = call.path("pidfile");
