@@ -115,7 +115,6 @@ fn rename_onto_a_name_taken_meanwhile() {
 }
 
 #[test]
-#[ignore = "known defect: undoing a move onto a name that somebody took since forgets the volume"]
 fn restore_onto_a_name_taken_meanwhile() {
     let snapshot = SimDriver::snapshot(Disk::default(), "/v/s", OLD);
     let before = SimDriver::volume(snapshot.clone(), "/v/a", NEW);
