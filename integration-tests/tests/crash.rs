@@ -137,7 +137,10 @@ fn remove(at: &Lxcpath) {
     fs::remove_dir_all(root).unwrap_or_else(|e| panic!("{}: {e}", root.display()));
 }
 
-const OPERATIONS: &[(fn(&Lxcpath, &'static str), &[&str])] = &[
+/// What is made first, and the operation.
+type Row = (fn(&Lxcpath, &'static str), &'static [&'static str]);
+
+const OPERATIONS: &[Row] = &[
     (base, &["create", "new", "STORE"]),
     (base, &["copy", "c0", "new", "-"]),
     (base, &["clone", "c0", "new", "-"]),
@@ -149,7 +152,7 @@ const OPERATIONS: &[(fn(&Lxcpath, &'static str), &[&str])] = &[
     (snapshotted, &["destroy", "c0"]),
 ];
 
-const ON_CLONES: &[(fn(&Lxcpath, &'static str), &[&str])] = &[
+const ON_CLONES: &[Row] = &[
     (cloned, &["copy", "c1", "new", "-"]),
     (cloned, &["clone", "c1", "new", "-"]),
     (cloned, &["snapshot", "c1"]),
@@ -159,12 +162,7 @@ const ON_CLONES: &[(fn(&Lxcpath, &'static str), &[&str])] = &[
     (base, &["create", "new", "overlay"]),
 ];
 
-fn all(
-    test: &str,
-    kind: &str,
-    store: &'static str,
-    table: &[(fn(&Lxcpath, &'static str), &'static [&'static str])],
-) {
+fn all(test: &str, kind: &str, store: &'static str, table: &[Row]) {
     let ground = match Ground::new(kind) {
         Ok(ground) => ground,
         Err(why) => return hull_testskip::skip(test, why),

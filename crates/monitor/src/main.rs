@@ -2,7 +2,7 @@
 //! `hull-runtime`.
 
 mod arguments;
-mod directory;
+mod volumes;
 
 use arguments::Arguments;
 use hull_config::Config;
@@ -12,6 +12,8 @@ use std::ffi::CString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+use volumes::Volumes;
 
 /// The first argument of a program that already runs from where no container can write to it.
 const SEALED: &str = "--sealed";
@@ -63,6 +65,12 @@ fn seal() -> String {
 }
 
 fn run(words: Vec<String>) -> Result<u8> {
+    let code = |ended: supervise::ExitStatus| u8::try_from(ended.code() & 0xff).unwrap_or(u8::MAX);
+    if words.first().map(String::as_str) == Some("--attach") {
+        let (lxcpath, name, options) =
+            arguments::attach(words.into_iter().skip(1), std::env::vars().collect()).map_err(Error::new)?;
+        return hull_runtime::attach::run(&lxcpath, &name, &options).map(code);
+    }
     let arguments = Arguments::parse(words).map_err(Error::new)?;
     let status = arguments.status_fd.map(process::inherited).transpose()?;
     if !arguments.foreground
@@ -81,8 +89,8 @@ fn run(words: Vec<String>) -> Result<u8> {
             return Err(e);
         }
     };
-    let ended = supervise::run(Start { status, ..start(arguments, config) })?;
-    Ok(u8::try_from(ended.code() & 0xff).unwrap_or(u8::MAX))
+    let volumes = Volumes::new();
+    supervise::run(Start { status, ..start(arguments, config, &volumes) }).map(code)
 }
 
 fn load(arguments: &Arguments) -> Result<Config> {
@@ -95,7 +103,7 @@ fn load(arguments: &Arguments) -> Result<Config> {
     Ok(config)
 }
 
-fn start(arguments: Arguments, config: Config) -> Start<'static> {
+fn start(arguments: Arguments, config: Config, volumes: &Volumes) -> Start<'_> {
     let root = rustix::process::geteuid().is_root();
     let variable = |name: &str| std::env::var(name).ok();
     let command = match (arguments.command.is_empty(), arguments.reaped) {
@@ -109,7 +117,7 @@ fn start(arguments: Arguments, config: Config) -> Start<'static> {
         config,
         command,
         mode: if arguments.foreground { Mode::Foreground } else { Mode::Daemon },
-        provider: &directory::Directories,
+        provider: volumes,
         status: None,
         pidfile: arguments.pidfile,
         rundir: if root { Some("/run".into()) } else { variable("XDG_RUNTIME_DIR").map(PathBuf::from) },

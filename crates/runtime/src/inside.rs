@@ -44,7 +44,7 @@ impl Inside {
                     match rustix::fs::mkdirat(&above, part.as_os_str(), Mode::from_raw_mode(0o755)) {
                         Ok(()) | Err(Errno::EXIST) => {}
                         Err(e) => {
-                            Err(e).named(|| format!("mkdir({} in the root file system)", done.display()))?
+                            Err(e).named(|| format!("mkdir({} in the root file system)", done.display()))?;
                         }
                     }
                     self.open_with(&done, flags)?
@@ -79,7 +79,7 @@ impl Inside {
         match rustix::fs::openat(&above, name, flags, Mode::from_raw_mode(0o644)) {
             Ok(_) | Err(Errno::EXIST) => {}
             Err(e) => {
-                Err(e).named(|| format!("open({} in the root file system, O_CREAT)", path.display()))?
+                Err(e).named(|| format!("open({} in the root file system, O_CREAT)", path.display()))?;
             }
         }
         self.open(path)

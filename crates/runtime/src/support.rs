@@ -32,8 +32,8 @@ const IGNORED: [(&str, &str); 10] = [
     ("lxc.log.syslog", "logging to syslog is not built yet"),
     ("lxc.apparmor.allow_incomplete", "there is no AppArmor support yet"),
     ("lxc.apparmor.allow_nesting", "there is no AppArmor support yet"),
-    ("lxc.seccomp.allow_nesting", "there is no seccomp support yet"),
-    ("lxc.seccomp.notify.cookie", "there is no seccomp support yet"),
+    ("lxc.seccomp.allow_nesting", "filters stack anyway; a container inside may add its own"),
+    ("lxc.seccomp.notify.cookie", "system calls are not handed to a listener yet"),
     ("lxc.console.rotate", "console logs are not rotated yet"),
     ("lxc.console.size", "console logs are not limited yet"),
     ("lxc.selinux.context.keyring", "there is no SELinux support yet"),
@@ -47,10 +47,8 @@ pub fn unsupported(config: &Config) -> Vec<Unsupported> {
         found.push(Unsupported { key: key.to_owned(), confines, reason: reason.to_owned() });
     };
     let is_set = |key: &str| config.values(key).any(|v| !v.is_empty());
-    for key in ["lxc.seccomp.profile", "lxc.seccomp.notify.proxy"] {
-        if is_set(key) {
-            note(key, true, "seccomp filters are not built yet");
-        }
+    if is_set("lxc.seccomp.notify.proxy") {
+        note("lxc.seccomp.notify.proxy", true, "system calls are not handed to a listener yet");
     }
     for key in ["lxc.apparmor.profile", "lxc.apparmor.raw"] {
         let lax = config.value(key).is_some_and(|v| v == "unconfined" || v == "unchanged");
@@ -106,8 +104,11 @@ mod tests {
     #[test]
     fn what_confines_is_told_apart() {
         assert_eq!(of("lxc.uts.name = c1\nlxc.net.0.type = empty\n"), []);
-        assert_eq!(of("lxc.seccomp.profile = /x\n"), [("lxc.seccomp.profile".to_owned(), true)]);
-        assert_eq!(of("lxc.seccomp.profile =\n"), []);
+        assert_eq!(
+            of("lxc.seccomp.notify.proxy = unix:/x\n"),
+            [("lxc.seccomp.notify.proxy".to_owned(), true)]
+        );
+        assert_eq!(of("lxc.seccomp.notify.proxy =\n"), []);
         assert_eq!(of("lxc.net.3.type = veth\n"), [("lxc.net.3.type".to_owned(), true)]);
         assert_eq!(of("lxc.console.rotate = 1\n"), [("lxc.console.rotate".to_owned(), false)]);
         assert_eq!(of("lxc.apparmor.profile = unconfined\n"), []);

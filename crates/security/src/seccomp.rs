@@ -37,7 +37,7 @@ fn architectures() -> &'static [&'static str] {
 }
 
 /// Compiles the policy `text` of the file `origin` (named in messages) to instructions for
-/// [`hull_sys::seccomp::install`].
+/// [`hull_sys::prctl::install_seccomp`].
 ///
 /// Fails, naming file and line, for anything it would otherwise have to leave out: a policy confines.
 pub fn compile(text: &str, origin: &Path) -> Result<Vec<u8>, Error> {
@@ -322,7 +322,7 @@ mod tests {
         let text = "2\ndenylist\nmkdirat errno 95\nmkdir errno 95\ndup2 [0,1,==] errno 1\n";
         let program = compile(text, Path::new("policy")).unwrap();
         let denied = std::thread::spawn(move || {
-            hull_sys::seccomp::install(&program).unwrap();
+            hull_sys::prctl::install_seccomp(&program).unwrap();
             rustix::fs::mkdirat(rustix::fs::CWD, "/proc/none", rustix::fs::Mode::RWXU)
         });
         assert_eq!(denied.join().unwrap(), Err(rustix::io::Errno::OPNOTSUPP));

@@ -156,7 +156,21 @@ impl Plan {
                 at
             }
         };
-        Ok(self.move_volume(driver, &layout, to)?.at)
+        self.rename_volume(driver, &layout, to)
+    }
+
+    /// Moves the existing volume `layout` to `to`, where it will be named by its owner's config. Returns its
+    /// new name; fails with [`ErrorKind::InvalidInput`] for one that no config can keep.
+    pub fn rename_volume(&mut self, driver: &dyn Driver, layout: &Layout, to: &Placement) -> Result<Locator> {
+        let at = self.move_volume(driver, layout, to)?.at;
+        if at.at().as_encoded_bytes().iter().any(|b| matches!(b, b'\n' | 0)) {
+            let name = at.at();
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("the name {name:?} holds a newline, which no config can keep: choose another"),
+            ));
+        }
+        Ok(at)
     }
 
     /// Moves the existing volume `layout` to `to`, part by part.

@@ -251,22 +251,6 @@ impl Drop for Filter<'_> {
     }
 }
 
-/// Installs the filter `program` on the calling thread and what it will start: seccomp(2) with
-/// `SECCOMP_SET_MODE_FILTER`. Needs `CAP_SYS_ADMIN` or no_new_privs. Allocates nothing.
-pub fn install(program: &[u8]) -> Result<(), Errno> {
-    let instruction = size_of::<libc::sock_filter>();
-    let Ok(len) = u16::try_from(program.len() / instruction) else { return Err(Errno::INVAL) };
-    let header = libc::sock_fprog { len, filter: program.as_ptr().cast_mut().cast() };
-    // SAFETY: the header and the instructions live over the call; the kernel only reads them, and copies.
-    let result =
-        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const header) };
-    if result == 0 {
-        return Ok(());
-    }
-    let raw = std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL);
-    Err(Errno::from_raw_os_error(raw))
-}
-
 fn check(result: c_int, call: impl FnOnce() -> String) -> Result<()> {
     if result >= 0 { Ok(()) } else { Err(Error::new(call(), Errno::from_raw_os_error(-result))) }
 }

@@ -48,12 +48,15 @@ pub(crate) fn reopen_dir(dir: impl AsFd) -> error::Result<OwnedFd> {
 
 /// Opens the parent of `dir`, which must be the directory `expected`.
 ///
-/// Somebody may have moved `dir` meanwhile; then its parent is another directory and this fails.
-pub(crate) fn reopen_parent(dir: impl AsFd, expected: Identity) -> error::Result<OwnedFd> {
+/// Somebody may have moved `dir` meanwhile; then its parent is another directory and this fails. This check is all
+/// that keeps a walk from climbing up to `/`; a walk that stays in one mount has the kernel refuse to leave it as well.
+pub(crate) fn reopen_parent(dir: impl AsFd, expected: Identity, mounts: Mounts) -> error::Result<OwnedFd> {
+    let mut resolve = ResolveFlags::NO_SYMLINKS;
+    if mounts == Mounts::Refuse {
+        resolve |= ResolveFlags::NO_XDEV;
+    }
     let open = |flags| {
-        rustix::io::retry_on_intr(|| {
-            rustix::fs::openat2(dir.as_fd(), c"..", flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)
-        })
+        rustix::io::retry_on_intr(|| rustix::fs::openat2(dir.as_fd(), c"..", flags, Mode::empty(), resolve))
     };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let parent = match open(flags | OFlags::NOATIME) {

@@ -76,7 +76,7 @@ fn measure(dir: BorrowedFd<'_>, path: &mut Vec<u8>) -> Result<Measured> {
             if let (Some(above), Some(below)) = (levels.last_mut(), below)
                 && above.open.is_none()
             {
-                let dir = reopen_parent(&below, above.identity)?;
+                let dir = reopen_parent(&below, above.identity, Mounts::Refuse)?;
                 seek(&dir, above.position).call("lseek")?;
                 above.open = Some(dir);
             }

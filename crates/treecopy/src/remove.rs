@@ -12,8 +12,8 @@ use rustix::io::Errno;
 
 use crate::crew::Crew;
 use crate::dir::{
-    Entries, Identity, ProcDescriptors, SCRATCH, last_name, push_name, reopen_dir, reopen_parent, seek,
-    status,
+    Entries, Identity, Mounts, ProcDescriptors, SCRATCH, last_name, push_name, reopen_dir, reopen_parent,
+    seek, status,
 };
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::limits::Budget;
@@ -238,7 +238,7 @@ impl<'a> Walker<'a> {
             None => parent,
             Some(above) => {
                 if above.open.is_none() {
-                    let reopened = reopen_parent(&dir, above.identity)?;
+                    let reopened = reopen_parent(&dir, above.identity, Mounts::Refuse)?;
                     seek(&reopened, above.position).call("lseek")?;
                     above.open = Some(Arc::new(reopened));
                 }

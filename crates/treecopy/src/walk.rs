@@ -15,7 +15,7 @@ use rustix::fs::{FileType, Statx};
 
 use crate::copy::Copier;
 use crate::crew::Crew;
-use crate::dir::{Entries, Identity, push_name, reopen_parent, seek};
+use crate::dir::{Entries, Identity, Mounts, push_name, reopen_parent, seek};
 use crate::entry::{Child, EntryCopier, Pair};
 use crate::error::{Context, Error, Result};
 
@@ -101,10 +101,10 @@ impl Level {
     }
 
     /// Opens the level again through the one below it.
-    fn reopen(&mut self, below: &Pair) -> Result<()> {
+    fn reopen(&mut self, below: &Pair, mounts: Mounts) -> Result<()> {
         if self.open.is_none() {
-            let source = reopen_parent(&below.source, Identity::of(&self.source_status))?;
-            let target = reopen_parent(&below.target, self.target)?;
+            let source = reopen_parent(&below.source, Identity::of(&self.source_status), mounts)?;
+            let target = reopen_parent(&below.target, self.target, Mounts::Refuse)?;
             seek(&source, self.position).call("lseek")?;
             self.open = Some(Arc::new(Pair { source, target }));
         }
@@ -239,7 +239,7 @@ impl<'a> Walker<'a> {
         let Some(level) = self.levels.pop() else { return Ok(()) };
         // Before this level's mode is set: without permission to search it, `..` could not be opened.
         if let Some(above) = self.levels.last_mut() {
-            above.reopen(pair)?;
+            above.reopen(pair, self.entry.copier.mounts)?;
         }
         if level.is_root { Ok(()) } else { self.entry.finish_directory(pair, &level.source_status) }
     }

@@ -180,30 +180,54 @@ fn a_removal_never_removes_outside() {
 }
 
 /// A chain of 200 directories, the middle of which somebody moves outside while the operation is at its end.
+///
+/// The place it is moved to lies deeper than the levels above it. So an operation that climbs there by mistake
+/// runs out of levels inside the temporary directory, and can never reach `/tmp` or `/`.
 struct Chain {
     ground: Ground,
     moved: AtomicBool,
 }
 
 impl Chain {
+    const LEVELS: usize = 200;
+    const MOVED: usize = 100;
+    const PADDING: usize = 120;
+
     fn new() -> Self {
         let ground = Ground::new();
-        std::fs::create_dir_all(ground.dir.path().join("tree").join("level/".repeat(200))).unwrap();
+        let root = ground.dir.path();
+        std::fs::create_dir_all(root.join("tree").join("level/".repeat(Self::LEVELS))).unwrap();
+        for depth in 1..=Self::PADDING {
+            let pad = root.join("padding").join("pad/".repeat(depth));
+            std::fs::create_dir_all(&pad).unwrap();
+            std::fs::write(pad.join("secret"), SECRET).unwrap();
+        }
         Self { ground, moved: AtomicBool::new(false) }
     }
 
     /// Moves level 100 outside, where `..` leads to what must not be touched.
     fn move_out(&self) {
         let root = self.ground.dir.path();
-        let middle = root.join("tree").join("level/".repeat(100));
+        const {
+            assert!(
+                Self::PADDING > Self::MOVED + 10,
+                "a broken check must stay inside the temporary directory"
+            );
+        }
+        let middle = root.join("tree").join("level/".repeat(Self::MOVED));
         if !self.moved.swap(true, Ordering::Relaxed) {
-            std::fs::rename(middle, root.join("outside/inner/more/level")).unwrap();
+            std::fs::rename(middle, root.join("padding").join("pad/".repeat(Self::PADDING)).join("level"))
+                .unwrap();
         }
     }
 
     fn assert_outside_untouched(&self) {
         assert!(self.moved.load(Ordering::Relaxed), "the test did not test: nothing was moved");
         self.ground.assert_outside_untouched();
+        for depth in 1..=Self::PADDING {
+            let secret = self.ground.dir.path().join("padding").join("pad/".repeat(depth)).join("secret");
+            assert!(secret.exists(), "the secret {depth} levels outside was removed");
+        }
     }
 }
 

@@ -29,7 +29,7 @@ fn ground(test: &str) -> Option<(ScratchFs, Store)> {
             Some((scratch, store))
         }
         Err(reason) => {
-            hull_testskip::skip(test, &reason.to_string());
+            hull_testskip::skip(test, reason.to_string());
             None
         }
     }
@@ -257,7 +257,7 @@ fn exclusive_bytes_are_known_where_quotas_are_on() -> Tested {
     match run(&["quota", "enable", top]) {
         Ok(output) if output.status.success() => {}
         other => {
-            hull_testskip::skip("exclusive_bytes_are_known_where_quotas_are_on", &format!("{other:?}"));
+            hull_testskip::skip("exclusive_bytes_are_known_where_quotas_are_on", format!("{other:?}"));
             return Ok(());
         }
     }
@@ -287,7 +287,7 @@ fn an_ordinary_user_can_do_all_of_it() -> Tested {
                 assert!(status.success() && said.contains("1 passed"), "{options:?}: {status}: {said}");
                 assert_eq!(subvolumes(scratch.path()), 0, "{options:?}");
             }
-            Err(reason) => hull_testskip::skip("an_ordinary_user_can_do_all_of_it", &reason.to_string()),
+            Err(reason) => hull_testskip::skip("an_ordinary_user_can_do_all_of_it", reason.to_string()),
         }
     }
     Ok(())

@@ -130,8 +130,25 @@ pub(crate) fn program(start: &Start<'_>) -> Result<Program> {
         groups: config(c.init_groups())?,
         keep: capabilities(c)?,
         no_new_privs: c.flag("lxc.no_new_privs", false),
-        seccomp: None,
+        seccomp: seccomp(c, &start.allow_unconfined)?,
     })
+}
+
+/// The compiled `lxc.seccomp.profile`, unless the caller does without it by name.
+pub(crate) fn seccomp(c: &Config, allow_unconfined: &[String]) -> Result<Option<Vec<u8>>> {
+    const KEY: &str = "lxc.seccomp.profile";
+    let Some(path) = c.value(KEY).filter(|v| !v.is_empty()) else { return Ok(None) };
+    if allow_unconfined.iter().any(|k| k == KEY) {
+        return Ok(None);
+    }
+    let remedy = |why: String| {
+        Error::new(format!("{KEY}: {why}; mend it, or start with --allow-unconfined {KEY} to do without"))
+    };
+    let text = std::fs::read_to_string(path).map_err(|e| {
+        let text = e.to_string();
+        remedy(format!("cannot read {path}: {}", text.split(" (os error").next().unwrap_or(&text)))
+    })?;
+    hull_security::seccomp::compile(&text, Path::new(path)).map(Some).map_err(remedy)
 }
 
 pub(crate) fn hooks(start: &Start<'_>, mountpoint: &Path) -> Result<Hooks> {

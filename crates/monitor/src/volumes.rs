@@ -1,0 +1,44 @@
+//! Root file systems on any store of this build.
+
+use hull_config::Config;
+use hull_mount::{Access, DetachedMount, MountPlan, MountSource};
+use hull_runtime::{Error, Result, Rootfs, RootfsOptions, RootfsProvider, RootfsSource};
+use hull_storage::{Registry, Settings};
+use rustix::fd::BorrowedFd;
+
+/// Opens volumes.
+#[derive(Debug)]
+pub(crate) struct Volumes {
+    registry: Registry,
+    settings: Settings,
+}
+
+impl Volumes {
+    /// Opens volumes of every store of this build.
+    pub(crate) fn new() -> Self {
+        Self { registry: hull_drivers::builtin(), settings: Settings::default() }
+    }
+}
+
+impl RootfsProvider for Volumes {
+    fn open(&self, config: &Config, userns: Option<BorrowedFd<'_>>) -> Result<Option<Rootfs>> {
+        let Some(rootfs) = config.rootfs_path() else { return Ok(None) };
+        let failed = |e: hull_storage::Error| Error::new(format!("lxc.rootfs.path: {e}"));
+        let at = self.registry.locate(rootfs.whole().as_ref()).map_err(failed)?;
+        let registration = self.registry.resolve(at.driver().as_str()).map_err(failed)?;
+        let driver = (registration.open)(&self.settings);
+        let ready = driver.activate(&at, Access::ReadWrite).map_err(failed)?;
+        let mut plan: MountPlan = ready.plan;
+        plan.options.extend(RootfsOptions::of(config)?.mount);
+        if matches!(plan.source, MountSource::Tree(_)) && !plan.options.iter().any(|o| o.contains("bind")) {
+            // As LXC mounts directories: with what is mounted below them.
+            plan.options.push("rbind".into());
+        }
+        let source = if rustix::process::geteuid().is_root() {
+            RootfsSource::Mount(DetachedMount::build(&plan, userns)?)
+        } else {
+            RootfsSource::Plan(plan)
+        };
+        Ok(Some(Rootfs { source, held: Box::new(ready.held) }))
+    }
+}
