@@ -1,4 +1,5 @@
 //! Other processes: takers of names, live transactions, recoverers at the same time.
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic, too")]
 
 use std::path::Path;
 use std::sync::{Arc, Barrier};
