@@ -1,6 +1,7 @@
 //! The monitor's command line; `hull_runtime::launch` documents it.
 
 use hull_config::value::Namespace;
+use hull_runtime::attach::Options;
 use std::path::PathBuf;
 
 /// What to do.
@@ -61,6 +62,49 @@ impl Arguments {
         }
         Ok(Self { lxcpath: lxcpath.into(), name, ..parsed })
     }
+}
+
+/// Reads the arguments after `--attach`: where, which container, and what. Fails with one line.
+pub(crate) fn attach(
+    words: impl IntoIterator<Item = String>,
+    environment: Vec<(String, String)>,
+) -> Result<(PathBuf, String, Options), String> {
+    let mut words = words.into_iter();
+    let mut options = Options { environment, ..Options::default() };
+    let mut names = Vec::new();
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or_else(|| format!("{word} wants a value"));
+        match word.as_str() {
+            "--clear-env" => options.clear_environment = true,
+            "--keep-var" => options.keep.push(value()?),
+            "--set-var" => options.set.push(pair(&word, &value()?)?),
+            "--uid" => options.uid = Some(number(&word, &value()?)?),
+            "--gid" => options.gid = Some(number(&word, &value()?)?),
+            "--personality" => options.personality = Some(number(&word, &value()?)?),
+            "--cwd" => options.cwd = Some(value()?.into()),
+            "--pty-log" => options.log = Some(value()?.into()),
+            "--namespace" => {
+                let kind = value()?;
+                let kind =
+                    Namespace::parse(&kind).map_err(|_| format!("--namespace {kind}: no such namespace"))?;
+                options.namespaces.get_or_insert_default().push(kind);
+            }
+            "--elevated" => match value()?.as_str() {
+                "CAP" => options.elevated.capabilities = true,
+                "CGROUP" => options.elevated.cgroups = true,
+                "LSM" => options.elevated.security = true,
+                other => return Err(format!("--elevated {other}: use CAP, CGROUP or LSM")),
+            },
+            "--" => options.command = Some(words.by_ref().collect()),
+            option if option.starts_with("--") => {
+                return Err(format!("{option} is no option of hull-monitor --attach"));
+            }
+            _ => names.push(word),
+        }
+    }
+    let [lxcpath, name] = <[String; 2]>::try_from(names)
+        .map_err(|_| "usage: hull-monitor --attach [OPTION]... LXCPATH NAME [-- COMMAND...]".to_owned())?;
+    Ok((lxcpath.into(), name, options))
 }
 
 fn number<T: std::str::FromStr>(option: &str, text: &str) -> Result<T, String> {

@@ -65,6 +65,12 @@ fn seal() -> String {
 }
 
 fn run(words: Vec<String>) -> Result<u8> {
+    let code = |ended: supervise::ExitStatus| u8::try_from(ended.code() & 0xff).unwrap_or(u8::MAX);
+    if words.first().map(String::as_str) == Some("--attach") {
+        let (lxcpath, name, options) =
+            arguments::attach(words.into_iter().skip(1), std::env::vars().collect()).map_err(Error::new)?;
+        return hull_runtime::attach::run(&lxcpath, &name, &options).map(code);
+    }
     let arguments = Arguments::parse(words).map_err(Error::new)?;
     let status = arguments.status_fd.map(process::inherited).transpose()?;
     if !arguments.foreground
@@ -84,8 +90,7 @@ fn run(words: Vec<String>) -> Result<u8> {
         }
     };
     let volumes = Volumes::new();
-    let ended = supervise::run(Start { status, ..start(arguments, config, &volumes) })?;
-    Ok(u8::try_from(ended.code() & 0xff).unwrap_or(u8::MAX))
+    supervise::run(Start { status, ..start(arguments, config, &volumes) }).map(code)
 }
 
 fn load(arguments: &Arguments) -> Result<Config> {

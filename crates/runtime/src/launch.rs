@@ -13,7 +13,9 @@
 //!   --share KIND=WHOSE       join a namespace: a process, a path, a container
 //!   --allow-unconfined KEY   start although this key is not carried out
 //!   --uid N, --gid N         instead of lxc.init.uid, lxc.init.gid
-//! hull-monitor --attach [OPTION]… LXCPATH NAME [-- COMMAND…]     see [`crate::attach::Options`]
+//! hull-monitor --attach [OPTION]… LXCPATH NAME [-- COMMAND…]
+//!   --clear-env  --keep-var NAME  --set-var NAME=VALUE  --namespace KIND  --elevated CAP|CGROUP|LSM
+//!   --uid N  --gid N  --cwd DIR  --personality N  --pty-log FILE
 //! ```
 //!
 //! On the status descriptor the monitor writes lines: `?` and a warning, then `+` when the container runs, or
@@ -47,6 +49,64 @@ pub fn daemonised(program: &Path, arguments: &[OsString]) -> Result<Vec<String>>
     // It has left its daemon behind by now, or failed.
     let _ = child.wait();
     answer
+}
+
+/// The arguments for `hull-monitor` that mean [`attach::run`](crate::attach::run) with `options`. A program
+/// without more to do executes it in its own place; [`attach`] waits for it. The environment is the one it
+/// is executed with, so [`Options::environment`] is not among the arguments.
+///
+/// [`Options::environment`]: crate::attach::Options::environment
+pub fn attach_arguments(lxcpath: &Path, name: &str, options: &crate::attach::Options) -> Vec<OsString> {
+    let mut all: Vec<OsString> = vec!["--attach".into()];
+    let mut option = |name: &str, value: OsString| all.extend([OsString::from(name), value]);
+    options.keep.iter().for_each(|k| option("--keep-var", k.into()));
+    options.set.iter().for_each(|(k, v)| option("--set-var", format!("{k}={v}").into()));
+    options.namespaces.iter().flatten().for_each(|n| option("--namespace", n.name().into()));
+    let elevated = options.elevated;
+    for (yes, word) in
+        [(elevated.capabilities, "CAP"), (elevated.cgroups, "CGROUP"), (elevated.security, "LSM")]
+    {
+        if yes {
+            option("--elevated", word.into());
+        }
+    }
+    let numbers = [
+        ("--uid", options.uid.map(u64::from)),
+        ("--gid", options.gid.map(u64::from)),
+        ("--personality", options.personality),
+    ];
+    for (name, value) in numbers {
+        if let Some(value) = value {
+            option(name, value.to_string().into());
+        }
+    }
+    for (name, path) in [("--cwd", &options.cwd), ("--pty-log", &options.log)] {
+        if let Some(path) = path {
+            option(name, path.into());
+        }
+    }
+    if options.clear_environment {
+        all.push("--clear-env".into());
+    }
+    all.extend([lxcpath.into(), name.into()]);
+    if let Some(command) = &options.command {
+        all.push("--".into());
+        all.extend(command.iter().map(OsString::from));
+    }
+    all
+}
+
+/// Executes a command in a running container through the monitor program, and waits for it: the way for
+/// callers that have threads, or run from a file a container could overwrite. Returns the command's exit code,
+/// 128 and the signal that ended it, or 1 if it could not be executed (said on standard error).
+pub fn attach(program: &Path, lxcpath: &Path, name: &str, options: &crate::attach::Options) -> Result<i32> {
+    let status = Command::new(program)
+        .args(attach_arguments(lxcpath, name, options))
+        .env_clear()
+        .envs(options.environment.iter().map(|(k, v)| (k, v)))
+        .status()
+        .named(|| format!("execve({})", program.display()))?;
+    Ok(status.code().unwrap_or(1))
 }
 
 /// Reads the lines of a status descriptor to their end.

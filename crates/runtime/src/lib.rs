@@ -9,6 +9,7 @@
 //! storage drivers, and reading the environment.
 #![forbid(unsafe_code)]
 
+pub mod attach;
 mod error;
 mod hooks;
 mod inside;
@@ -16,6 +17,7 @@ pub mod launch;
 pub mod log;
 mod rootfs;
 mod start;
+pub mod stop;
 pub mod supervise;
 mod support;
 mod terminal;

@@ -60,6 +60,16 @@ pub enum Fork {
 /// Requires the calling process to have one thread, since the child gets only that one: more are `EBUSY`.
 /// Fails with the call as it was made.
 pub fn fork(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Fork> {
+    clone(namespaces, libc::SIGCHLD as u64, cgroup)
+}
+
+/// Forks a process that is the child of the caller's parent, who waits for it: `clone3(2)` with
+/// `CLONE_PARENT`. Otherwise as [`fork`].
+pub fn fork_sibling() -> Result<Fork> {
+    clone(libc::CLONE_PARENT as u64, 0, None)
+}
+
+fn clone(namespaces: u64, exit_signal: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Fork> {
     let describe = || {
         let into = cgroup.map_or(String::new(), |c| format!(", into {}", fd::name(c)));
         format!("clone3(namespaces {namespaces:#x}{into})")
@@ -73,7 +83,7 @@ pub fn fork(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Fork> {
         pidfd: (&raw mut pidfd) as u64,
         child_tid: 0,
         parent_tid: 0,
-        exit_signal: libc::SIGCHLD as u64,
+        exit_signal,
         stack: 0,
         stack_size: 0,
         tls: 0,

@@ -253,7 +253,7 @@ mod tests {
             .map(Hierarchy::directory)
             .collect::<Vec<_>>()
             .iter()
-            .map(std::string::ToString::to_string)
+            .map(ToString::to_string)
             .collect();
         assert_eq!(names, ["systemd", "cpu,cpuacct", "unified"]);
         assert_eq!(Hierarchy::parse(text)[2].group, "/x:y");

@@ -8,7 +8,7 @@ use hull_sys::process::{self, Fork};
 use hull_sys::{keyring, netif, prctl, signal};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
-use rustix::process::{Pid, Signal};
+use rustix::process::{DumpableBehavior, Pid, Signal};
 use rustix::thread::{Gid, Uid};
 use std::convert::Infallible;
 use std::ffi::CString;
@@ -116,6 +116,11 @@ fn set_up(mut plan: Plan, sync: &Sync, log: &Log) -> Result<Pid> {
     match sync.receive()? {
         Message::SetUp => {}
         _ => return Err(Error::new("the supervisor ended before the container was set up")),
+    }
+    if plan.namespaces & process::namespace::PID == 0 {
+        // Others see this process, and are not to look into it while it holds what is the host's.
+        rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+            .named(|| "prctl(PR_SET_DUMPABLE, 0)".into())?;
     }
     join_namespaces(&mut plan)?;
     if let Some(name) = &plan.hostname {
@@ -345,23 +350,23 @@ fn execute(program: &Program) -> Result<Infallible> {
     let cwd = program.cwd.as_deref().unwrap_or(Path::new("/"));
     rustix::process::chdir(cwd).named(|| format!("chdir({}) (lxc.init.cwd)", cwd.display()))?;
     process::close_on_exec_from(3)?;
-    exec(program)
+    exec(&program.argv, &program.environment)
 }
 
-/// Executes the program, looked for along `PATH` if its name has no slash, as execvp(3) does.
-fn exec(program: &Program) -> Result<Infallible> {
-    let environment: Vec<CString> =
-        program.environment.iter().filter_map(|(k, v)| CString::new(format!("{k}={v}")).ok()).collect();
-    let name = program.argv.first().ok_or_else(|| Error::new("there is no program to execute"))?;
+/// Executes `argv`, looked for along the `PATH` of `environment` if its name has no slash, as execvp(3) does.
+pub(crate) fn exec(argv: &[CString], environment: &[(String, String)]) -> Result<Infallible> {
+    let variables: Vec<CString> =
+        environment.iter().filter_map(|(k, v)| CString::new(format!("{k}={v}")).ok()).collect();
+    let name = argv.first().ok_or_else(|| Error::new("there is no program to execute"))?;
     if name.as_bytes().contains(&b'/') {
-        return Ok(process::exec(name, &program.argv, &environment)?);
+        return Ok(process::exec(name, argv, &variables)?);
     }
-    let path = program.environment.iter().rev().find(|(k, _)| k == "PATH").map_or("", |(_, v)| v);
+    let path = environment.iter().rev().find(|(k, _)| k == "PATH").map_or("", |(_, v)| v);
     let mut failed = None;
     for directory in path.split(':').filter(|d| !d.is_empty()) {
         let full = Path::new(directory).join(std::ffi::OsStr::from_bytes(name.as_bytes()));
         let Ok(full) = CString::new(full.into_os_string().into_encoded_bytes()) else { continue };
-        match process::exec(&full, &program.argv, &environment) {
+        match process::exec(&full, argv, &variables) {
             Ok(never) => match never {},
             Err(e) if e.errno() == rustix::io::Errno::NOENT => {}
             Err(e) => failed = Some(e),

@@ -142,8 +142,7 @@ pub(crate) fn check_support(start: &Start<'_>) -> Result<Vec<Unsupported>> {
 
 /// Starts `start` once, up to and including its exec.
 ///
-/// `on_state` is told when the container's first process exists (its number and descriptor). Whatever fails,
-/// nothing is left behind: no process, cgroup or mount.
+/// Whatever fails, nothing is left behind: no process, cgroup or mount.
 pub(crate) fn run(start: &Start<'_>, log: &Log) -> Result<Running> {
     let mountpoint = match start.config.rootfs_path() {
         Some(_) => spec::mountpoint(start)?,
@@ -158,6 +157,10 @@ pub(crate) fn run(start: &Start<'_>, log: &Log) -> Result<Running> {
         Err(e) => {
             if let Some(cgroups) = cgroups {
                 let _ = cgroups.remove(Instant::now() + PATIENCE);
+            }
+            // What a pre-start hook made, its counterpart removes.
+            if let Err(after) = hooks.run("post-stop", &[("LXC_TARGET", "stop".to_owned())], &[], log) {
+                log.error(&after.to_string());
             }
             Err(e)
         }
@@ -220,7 +223,7 @@ fn clone(
             ));
         }
         Some(MountIdMap::Container) => {
-            own_map.as_ref().map(rustix::fd::OwnedFd::try_clone).transpose().named(|| "dup(userns)".into())?
+            own_map.as_ref().map(OwnedFd::try_clone).transpose().named(|| "dup(userns)".into())?
         }
         Some(MountIdMap::Path(path)) => Some(devices::open_namespace(path)?),
     };

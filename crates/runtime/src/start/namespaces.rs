@@ -66,13 +66,13 @@ fn is_supported(kind: Namespace) -> bool {
 /// `whose` is a process id, a path, or the name of a running container.
 fn open_shared(kind: Namespace, whose: &str, lxcpath: &Path) -> Result<OwnedFd> {
     let key = format!("lxc.namespace.share.{} = {whose}", kind.name());
-    if whose.starts_with('/') {
+    // A container of another lxcpath is written as a path, too; its end is a directory then.
+    if whose.starts_with('/') && !Path::new(whose).is_dir() {
         return open_namespace(whose).map_err(|e| e.during(key));
     }
     let pid = match whose.parse::<u32>() {
         Ok(pid) => pid.to_string(),
         Err(_) => {
-            // LXC's form for a container of another lxcpath.
             let (other, name) = whose.rsplit_once('/').map_or((lxcpath, whose), |(p, n)| (Path::new(p), n));
             let asked = Client::new(other, name, Duration::from_secs(10)).init_pid();
             let pid = asked.map_err(|e| Error::new(format!("{key}: {e}; start it first")))?;

@@ -22,6 +22,8 @@ pub(crate) enum Message {
     Ready,
     /// To the child: execute.
     Execute,
+    /// From the helper of an attach: the command's process number.
+    Entered(i32),
     /// To the supervisor: this failed.
     Failed(Error),
     /// The other end is gone: at the supervisor's, because the child has executed or died.
@@ -33,6 +35,7 @@ const TERMINALS: u8 = 2;
 const READY: u8 = 3;
 const EXECUTE: u8 = 4;
 const FAILED: u8 = 5;
+const ENTERED: u8 = 6;
 const LONGEST: usize = 4096;
 
 /// Makes both ends.
@@ -56,6 +59,10 @@ impl Sync {
                 bytes.extend([TERMINALS, u8::from(devpts.is_some()), u8::from(console.is_some())]);
                 bytes.extend(names.as_bytes());
                 fds.extend(devpts.iter().chain(console).chain(ttys).map(AsFd::as_fd));
+            }
+            Message::Entered(number) => {
+                bytes.push(ENTERED);
+                bytes.extend(number.to_ne_bytes());
             }
             Message::Failed(error) => {
                 bytes.push(FAILED);
@@ -90,6 +97,7 @@ impl Sync {
                 let names = String::from_utf8_lossy(names).into_owned();
                 Message::Terminals { devpts, console, ttys: fds.collect(), names }
             }
+            (ENTERED, [a, b, c, d]) => Message::Entered(i32::from_ne_bytes([*a, *b, *c, *d])),
             (FAILED, [a, b, c, d, text @ ..]) => {
                 let errno = i32::from_ne_bytes([*a, *b, *c, *d]);
                 Message::Failed(Error::received(String::from_utf8_lossy(text).into_owned(), errno))

@@ -8,6 +8,7 @@ use hull_sys::signal::{self, SignalFd};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::process::{WaitId, WaitIdOptions};
+use std::cell::RefCell;
 use std::fmt;
 use std::time::Instant;
 
@@ -52,7 +53,7 @@ impl fmt::Display for ExitStatus {
 /// [`Start::status`], too.
 pub fn run(mut start: Start<'_>) -> Result<ExitStatus> {
     let status = start.status.take();
-    let told = Told(status);
+    let told = Told(RefCell::new(status));
     let result = supervise(&start, &told);
     if let Err(e) = &result {
         told.failed(e);
@@ -85,9 +86,11 @@ fn supervise(start: &Start<'_>, told: &Told) -> Result<ExitStatus> {
         let mut live = Live::new(start, before);
         let (status, reboot) = once(start, told, &mut server, &mut live, &signals, &log)?;
         if !reboot {
+            let released = start.provider.stopped(&start.config);
+            // Who waits for this may start the container again at once: the address must be free then.
             live.enter(State::Stopped, &mut server);
-            start.provider.stopped(&start.config)?;
-            return Ok(status);
+            drop(server);
+            return released.map(|()| status);
         }
         log.info("rebooting");
         server.rebooted();
@@ -245,17 +248,19 @@ fn open_log(start: &Start<'_>) -> Result<Log> {
 }
 
 /// The launcher at the other end of the status pipe, told once. See [`crate::launch`] for the lines.
-struct Told(Option<OwnedFd>);
+struct Told(RefCell<Option<OwnedFd>>);
 
 impl Told {
     fn say(&self, tag: char, text: &str) {
-        if let Some(fd) = &self.0 {
+        if let Some(fd) = &*self.0.borrow() {
             crate::terminal::write_all(fd, format!("{tag}{}\n", text.replace('\n', " ")).as_bytes());
         }
     }
 
     fn running(&self) {
         self.say('+', "");
+        // Whoever waits for the end of the lines has it, now and not when the container ends.
+        self.0.take();
     }
 
     fn warn(&self, line: &str) {
