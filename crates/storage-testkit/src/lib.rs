@@ -64,6 +64,7 @@ pub mod faulty;
 pub mod ground;
 pub mod model;
 pub mod plain;
+pub mod scratch;
 pub mod sim;
 
 pub use ground::{Ground, GroundInstance, SkipReason};
