@@ -5,3 +5,4 @@ pub mod grounds;
 pub mod killing;
 pub mod manifest;
 pub mod operation;
+pub mod programs;

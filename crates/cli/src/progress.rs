@@ -44,11 +44,12 @@ impl Progress {
     }
 
     fn show(&self, entries: u64, bytes: u64) {
-        if !self.shown || self.began.get_or_init(Instant::now).elapsed() < PATIENCE {
+        let elapsed = self.began.get_or_init(Instant::now).elapsed();
+        if !self.shown || elapsed < PATIENCE {
             return;
         }
         let bar = self.bar.get_or_init(|| {
-            let bar = ProgressBar::new_spinner();
+            let bar = ProgressBar::new_spinner().with_elapsed(elapsed);
             if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {msg}") {
                 bar.set_style(style);
             }

@@ -91,6 +91,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Outcome {
         dry_run: args.dry_run,
     };
     let made = containers.get(&args.name)?.create(&request)?;
+    if let Beginning::Own(_, Some(why)) = &beginning {
+        context.warn(why);
+    }
     context.tell(&made, args.dry_run, &format!("created {}", made.name))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -117,8 +120,8 @@ fn content(args: &Args, context: &Context) -> Result<Content, Failure> {
 enum Beginning {
     /// LXC's, or the one the command line gives.
     Lxcs(Option<PathBuf>),
-    /// Hull's own, in memory.
-    Own(OwnedFd),
+    /// Hull's own, in memory, and why LXC's was passed over.
+    Own(OwnedFd, Option<String>),
 }
 
 /// A network of its own with nobody on it; without a network key a container would use the host's.
@@ -130,16 +133,19 @@ impl Beginning {
         if args.config.is_some() {
             return Ok(Self::Lxcs(None));
         }
+        let mut why = None;
         if let Some(path) = context.environment.default_config() {
             let config = hull_config::Config::load(&path)?;
             match hull_runtime::unsupported(&config).iter().find(|key| key.confines) {
                 None => return Ok(Self::Lxcs(Some(path))),
-                Some(key) => context.warn(&format!(
-                    "not beginning with {}, as {}: {}; --config {0} insists",
-                    path.display(),
-                    key.key,
-                    key.reason
-                )),
+                Some(key) => {
+                    why = Some(format!(
+                        "not beginning with {}, as {}: {}; --config {0} insists",
+                        path.display(),
+                        key.key,
+                        key.reason
+                    ));
+                }
             }
         }
         let failed = |e: rustix::io::Errno| {
@@ -147,14 +153,14 @@ impl Beginning {
         };
         let file = rustix::fs::memfd_create("config", MemfdFlags::CLOEXEC).map_err(failed)?;
         rustix::io::write(&file, OWN).map_err(failed)?;
-        Ok(Self::Own(file))
+        Ok(Self::Own(file, why))
     }
 
     /// Where it can be read while this lives.
     fn path(&self) -> Option<PathBuf> {
         match self {
             Self::Lxcs(path) => path.clone(),
-            Self::Own(file) => Some(PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))),
+            Self::Own(file, _) => Some(PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))),
         }
     }
 }
