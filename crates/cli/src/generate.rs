@@ -1,6 +1,6 @@
 //! Man pages and shell completions, from the same tables that parse the command lines.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Command;
@@ -33,14 +33,12 @@ fn man(table: Command, dir: &Path) -> Result<(), Failure> {
     clap_mangen::generate_to(table, dir).map_err(|e| Failure::io("write man pages into", dir, &e))
 }
 
-/// For bash, zsh and fish, by the names each looks for.
+/// For bash, zsh and fish: `hull.bash`, `_hull`, `hull.fish` and so on.
 fn completions(mut table: Command, dir: &Path) -> Result<(), Failure> {
     let name = table.get_name().to_owned();
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
-        let dir: PathBuf = dir.join(shell.to_string());
-        std::fs::create_dir_all(&dir).map_err(|e| Failure::io("make", &dir, &e))?;
-        clap_complete::generate_to(shell, &mut table, &name, &dir)
-            .map_err(|e| Failure::io("write completions into", &dir, &e))?;
+        clap_complete::generate_to(shell, &mut table, &name, dir)
+            .map_err(|e| Failure::io("write completions into", dir, &e))?;
     }
     Ok(())
 }
@@ -55,9 +53,7 @@ mod tests {
         for what in ["man", "completions"] {
             run(Path::new(what), dir.path()).unwrap();
         }
-        for file in
-            ["hull.1", "hull-volume-clone.1", "lxc-copy.1", "bash/hull.bash", "zsh/_lxc-ls", "fish/hull.fish"]
-        {
+        for file in ["hull.1", "hull-volume-clone.1", "lxc-copy.1", "hull.bash", "_lxc-ls", "hull.fish"] {
             assert!(dir.path().join(file).is_file(), "{file}");
         }
         assert!(run(Path::new("nonsense"), dir.path()).is_err());

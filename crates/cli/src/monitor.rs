@@ -1,9 +1,11 @@
 //! Running `hull-monitor`: to start a container, or to execute a command in one.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use hull_config::value::{Namespace, Personality};
 
 use crate::environment::Environment;
 use crate::errors::{Failure, Outcome, reason};
@@ -55,7 +57,7 @@ impl Launch {
     /// As `hull_runtime::launch` documents them.
     fn arguments(&self) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = Vec::new();
-        let mut option = |name: &str, value: &dyn AsRef<std::ffi::OsStr>| {
+        let mut option = |name: &str, value: &dyn AsRef<OsStr>| {
             arguments.push(name.into());
             arguments.push(value.as_ref().to_owned());
         };
@@ -84,24 +86,53 @@ impl Launch {
 pub(crate) struct Entry {
     lxcpath: PathBuf,
     name: String,
-    /// Privileges to keep that the container has not, as LXC writes them; empty for all.
-    pub(crate) elevated: Option<String>,
-    /// The namespaces to enter, as LXC writes them, instead of all.
-    pub(crate) namespaces: Option<String>,
+    /// Parts of the container's confinement to leave out.
+    pub(crate) elevated: Vec<Elevated>,
+    /// The namespaces to enter instead of all.
+    pub(crate) namespaces: Vec<Namespace>,
     /// The environment begins empty.
     pub(crate) clear_environment: bool,
     /// Variables to set, `NAME=VALUE`.
     pub(crate) set: Vec<String>,
     /// Variables of the caller to keep though the environment begins empty.
     pub(crate) keep: Vec<String>,
+    /// The execution domain instead of the container's.
+    pub(crate) personality: Option<Personality>,
     /// The user.
     pub(crate) uid: Option<u32>,
     /// The group.
     pub(crate) gid: Option<u32>,
     /// The directory to start in.
     pub(crate) cwd: Option<PathBuf>,
+    /// A file that gets a copy of what the terminal shows.
+    pub(crate) log: Option<PathBuf>,
     /// What to run instead of a shell.
     pub(crate) command: Vec<OsString>,
+}
+
+/// A part of a container's confinement, by LXC's word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Elevated {
+    /// Its capabilities.
+    Cap,
+    /// Its cgroups.
+    Cgroup,
+    /// Its security label.
+    Lsm,
+}
+
+impl Elevated {
+    /// All of them.
+    pub(crate) const ALL: [Self; 3] = [Self::Cap, Self::Cgroup, Self::Lsm];
+
+    /// LXC's word.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Cap => "CAP",
+            Self::Cgroup => "CGROUP",
+            Self::Lsm => "LSM",
+        }
+    }
 }
 
 impl Entry {
@@ -118,16 +149,17 @@ impl Entry {
     /// As `hull_runtime::launch` documents them.
     fn arguments(&self) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = vec!["--attach".into()];
-        let mut option = |name: &str, value: &str| arguments.extend([name.into(), value.into()]);
-        self.elevated.iter().for_each(|privileges| option("--elevated", privileges));
-        self.namespaces.iter().for_each(|kinds| option("--namespaces", kinds));
+        let mut option =
+            |name: &str, value: &dyn AsRef<OsStr>| arguments.extend([name.into(), value.as_ref().to_owned()]);
+        self.elevated.iter().for_each(|part| option("--elevated", &part.word()));
+        self.namespaces.iter().for_each(|kind| option("--namespace", &kind.name()));
         self.set.iter().for_each(|text| option("--set-var", text));
         self.keep.iter().for_each(|name| option("--keep-var", name));
+        self.personality.iter().for_each(|p| option("--personality", &p.number().to_string()));
         self.uid.iter().for_each(|uid| option("--uid", &uid.to_string()));
         self.gid.iter().for_each(|gid| option("--gid", &gid.to_string()));
-        if let Some(dir) = &self.cwd {
-            arguments.extend(["--cwd".into(), dir.clone().into_os_string()]);
-        }
+        self.cwd.iter().for_each(|dir| option("--cwd", dir));
+        self.log.iter().for_each(|file| option("--pty-log", file));
         if self.clear_environment {
             arguments.push("--clear-env".into());
         }
@@ -169,5 +201,30 @@ mod tests {
             "--set", "a=b c", "--share", "net=c0", "--uid", "7", "--reaped", "/x", "c1", "--", "ls", "--uid",
         ];
         assert_eq!(launch.arguments(), expected);
+    }
+
+    #[test]
+    fn the_arguments_of_an_entry() {
+        let mut entry = Entry::new(Path::new("/x"), "c1");
+        entry.elevated = vec![Elevated::Lsm];
+        entry.namespaces = vec![Namespace::Net];
+        entry.clear_environment = true;
+        entry.cwd = Some("/tmp".into());
+        entry.command = vec!["ls".into()];
+        let expected = [
+            "--attach",
+            "--elevated",
+            "LSM",
+            "--namespace",
+            "net",
+            "--cwd",
+            "/tmp",
+            "--clear-env",
+            "/x",
+            "c1",
+            "--",
+            "ls",
+        ];
+        assert_eq!(entry.arguments(), expected);
     }
 }

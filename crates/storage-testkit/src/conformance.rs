@@ -5,12 +5,17 @@ mod case;
 mod clone;
 mod create;
 mod destroy;
+mod faults;
 mod isolation;
 mod kill;
 mod laws;
 mod mount;
+mod names;
+mod races;
+mod regressions;
 mod rename;
 mod restore;
+mod trees;
 mod usage;
 
 use std::process::ExitCode;
@@ -68,7 +73,12 @@ fn all() -> impl Iterator<Item = &'static Case> {
         restore::CASES,
         usage::CASES,
         mount::CASES,
+        names::CASES,
+        trees::CASES,
+        races::CASES,
+        faults::CASES,
         kill::CASES,
+        regressions::CASES,
     ]
     .into_iter()
     .flatten()

@@ -5,6 +5,7 @@ pub mod conformance;
 pub mod crash;
 pub mod faulty;
 pub mod ground;
+pub mod model;
 pub mod plain;
 pub mod scratch;
 pub mod sim;

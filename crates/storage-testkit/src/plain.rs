@@ -42,7 +42,12 @@ impl Driver for PlainDriver {
     }
 
     fn new_layout(&self, to: &Placement, _from: Option<&Locator>) -> Result<Layout> {
-        Ok(layout(&to.path("rootfs")))
+        let path = to.path("rootfs");
+        if path.as_os_str().as_encoded_bytes().contains(&b'\n') {
+            let text = format!("the path {path:?} holds a newline, which no config can keep: choose another");
+            return Err(Error::new(ErrorKind::InvalidInput, text));
+        }
+        Ok(layout(&path))
     }
 
     fn moved(&self, _layout: &Layout, to: &Placement) -> Result<Layout> {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::choose::Method;
 use crate::driver::Driver;
 use crate::encode;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::name::{DriverName, Layout, Locator, Mark, Resource, TxId};
 use crate::placement::Placement;
 use crate::volume::VolumeSpec;
@@ -155,7 +155,21 @@ impl Plan {
                 at
             }
         };
-        Ok(self.move_volume(driver, &layout, to)?.at)
+        self.rename_volume(driver, &layout, to)
+    }
+
+    /// Moves the existing volume `layout` to `to`, where it will be named by its owner's config. Returns its
+    /// new name; fails with [`ErrorKind::InvalidInput`] for one that no config can keep.
+    pub fn rename_volume(&mut self, driver: &dyn Driver, layout: &Layout, to: &Placement) -> Result<Locator> {
+        let at = self.move_volume(driver, layout, to)?.at;
+        if at.at().as_encoded_bytes().iter().any(|b| matches!(b, b'\n' | 0)) {
+            let name = at.at();
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("the name {name:?} holds a newline, which no config can keep: choose another"),
+            ));
+        }
+        Ok(at)
     }
 
     /// Moves the existing volume `layout` to `to`, part by part.

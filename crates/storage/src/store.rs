@@ -224,7 +224,7 @@ impl Store {
     pub fn plan_rename(&self, at: &Locator, to: &Placement) -> Result<NewVolume> {
         let driver = self.driver(at.driver())?;
         let mut plan = Plan::default();
-        let at = plan.move_volume(driver, &driver.layout(at)?, to)?.at;
+        let at = plan.rename_volume(driver, &driver.layout(at)?, to)?;
         Ok(NewVolume { at, method: None, plan })
     }
 

@@ -47,7 +47,9 @@ fn fail_everywhere(before: &Disk, after: &Disk, op: impl Fn(&Store) -> Result<()
                 for act in 0.. {
                     let faults = Faults::fail(Counted::All, act, moment, lasting, errno);
                     let machine = Machine::new(before.clone());
-                    let store = lab(&faults).store(&machine);
+                    // It has the locks' directory, which a store on its own would make again.
+                    let lab = lab(&faults);
+                    let store = lab.store(&machine);
                     let result = op(&store);
                     drop(store);
                     if !faults.struck() {

@@ -16,8 +16,8 @@ impl CopyOnWrite for OverlayDriver {
     /// Clones an overlay by copying what it changed, and any store's volume that is a directory tree for nothing.
     fn offer(&self, from: Source<'_>, _to: &Placement, _access: Access) -> Option<Offer> {
         let cost = match from.driver.name() == self.name() {
-            true => existing(from.at).ok().map(|_| Cost::PerChange)?,
-            false => tree_of(from).map(|_| Cost::Constant)?,
+            true => Chain::read(from.at).ok().map(|_| Cost::PerChange)?,
+            false => is_tree(from).then_some(Cost::Constant)?,
         };
         Some(Offer { cost, tie: Tie::Unguarded })
     }
@@ -46,15 +46,15 @@ impl CopyOnWrite for OverlayDriver {
     }
 }
 
-/// The directory tree that the volume is, if it is one and its locator is its path: only then can the clone's
-/// locator name it.
-fn tree_of(from: Source<'_>) -> Option<PathBuf> {
+/// Whether the volume is a directory tree and its locator is its path: only then can the clone's locator name
+/// it. One that went away meanwhile may have been: making the clone says better than "no offer" what is wrong.
+fn is_tree(from: Source<'_>) -> bool {
     if from.driver.capabilities().block_backed || !from.at.path().is_absolute() {
-        return None;
+        return false;
     }
-    match from.driver.activate(from.at, Access::ReadOnly).ok()?.plan.source {
-        MountSource::Tree(path) if path == from.at.path() => Some(path),
-        _ => None,
+    match from.driver.activate(from.at, Access::ReadOnly) {
+        Ok(ready) => matches!(&ready.plan.source, MountSource::Tree(path) if path == from.at.path()),
+        Err(e) => e.kind() == ErrorKind::NotFound,
     }
 }
 

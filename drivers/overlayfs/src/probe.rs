@@ -1,6 +1,6 @@
 //! Whether overlayfs can be used here, for `hull doctor`: found out by mounting one that nobody sees.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use hull_mount::{Access, DetachedMount, MountPlan, MountSource, Union};
 use hull_storage::{Availability, files};
@@ -8,8 +8,8 @@ use rustix::io::Errno;
 
 use crate::upper;
 
-/// Two directories that every system has and that do not contain each other.
-const LAYERS: [&str; 2] = ["/usr", "/etc"];
+/// Directories that do not contain each other, of which every system has two that overlayfs can lie over.
+const LAYERS: [&str; 4] = ["/etc", "/usr", "/var", "/home"];
 
 /// Mounts an overlay of two directories, attached nowhere, and lets it go.
 pub(crate) fn probe() -> Availability {
@@ -21,7 +21,7 @@ pub(crate) fn probe() -> Availability {
             "load it with `modprobe overlay`, or boot a kernel that has CONFIG_OVERLAY_FS",
         );
     }
-    let lower = LAYERS.iter().map(|path| Path::new(path).to_path_buf()).filter(|path| files::is_dir(path));
+    let lower = LAYERS.iter().map(PathBuf::from).filter(|path| files::is_dir(path)).take(2);
     let source = MountSource::Union { flavour: Union::Overlay, lower: lower.collect(), upper: None };
     let mut plan = MountPlan::new(source, Access::ReadOnly);
     if upper::needs_userxattr() {
@@ -29,6 +29,10 @@ pub(crate) fn probe() -> Availability {
     }
     match DetachedMount::build(&plan, None) {
         Ok(_) => Availability::Ready { notes: Vec::new() },
+        Err(e) if e.errno() == Errno::NOSYS => missing(
+            format!("this kernel lacks the mount calls of Linux 5.2: {e}"),
+            "use Linux 5.2 or later",
+        ),
         Err(e) if matches!(e.errno(), Errno::PERM | Errno::ACCESS) && !upper::in_user_namespace() => {
             Availability::Ready {
                 notes: vec![
@@ -38,13 +42,9 @@ pub(crate) fn probe() -> Availability {
                 ],
             }
         }
-        Err(e) if matches!(e.errno(), Errno::PERM | Errno::ACCESS | Errno::INVAL) => missing(
+        Err(e) if upper::in_user_namespace() => missing(
             format!("this user namespace may not mount overlayfs: {e}"),
-            "use Linux 5.11 or later, and let no security module forbid it",
-        ),
-        Err(e) if e.errno() == Errno::NOSYS => missing(
-            format!("this kernel lacks the mount calls of Linux 5.2: {e}"),
-            "use Linux 5.2 or later",
+            "use Linux 5.11 or later, and see that no security module forbids it",
         ),
         Err(e) => missing(format!("mounting one failed: {e}"), "look into the kernel's log (dmesg)"),
     }

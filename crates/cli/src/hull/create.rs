@@ -1,12 +1,14 @@
 //! `hull create`: make a container.
 
 use std::ffi::OsString;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ArgGroup;
 use hull_container::{Content, CreateRequest, Template};
 use hull_storage::{Bytes, VolumeSpec};
+use rustix::fs::MemfdFlags;
 
 use super::context::Context;
 use crate::errors::{Failure, Outcome};
@@ -44,7 +46,8 @@ pub(crate) struct Args {
     /// Size of the volume, for stores whose volumes have one (1G, 512M)
     #[arg(long, value_parser = |text: &str| sizes::parse(text, 1 << 20))]
     size: Option<Bytes>,
-    /// Configuration to begin with, instead of LXC's default.conf
+    /// Configuration to begin with, instead of LXC's default.conf or, where Hull could not start what that
+    /// asks for, a network namespace with only the loopback interface
     #[arg(short = 'f', long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Print what would be done and do nothing
@@ -77,9 +80,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Outcome {
             ));
         }
     }
+    let beginning = Beginning::choose(args, context)?;
     let request = CreateRequest {
         config: args.config.clone(),
-        default_config: context.environment.default_config(),
+        default_config: beginning.path(),
         stores,
         exactly: args.dir.clone(),
         spec: VolumeSpec { size: args.size, ..VolumeSpec::default() },
@@ -107,4 +111,50 @@ fn content(args: &Args, context: &Context) -> Result<Content, Failure> {
     }
     let program = context.environment.template(args.template.as_deref().unwrap_or(USUAL_TEMPLATE))?;
     Ok(Content::Template(Template { program, args: args.args.clone(), quiet: context.quiet }))
+}
+
+/// The configuration a container begins with when none is given.
+enum Beginning {
+    /// LXC's, or the one the command line gives.
+    Lxcs(Option<PathBuf>),
+    /// Hull's own, in memory.
+    Own(OwnedFd),
+}
+
+/// A network of its own with nobody on it; without a network key a container would use the host's.
+const OWN: &[u8] = b"lxc.net.0.type = empty\n";
+
+impl Beginning {
+    /// LXC's `default.conf` if Hull can start what it asks for, else Hull's own.
+    fn choose(args: &Args, context: &Context) -> Result<Self, Failure> {
+        if args.config.is_some() {
+            return Ok(Self::Lxcs(None));
+        }
+        if let Some(path) = context.environment.default_config() {
+            let config = hull_config::Config::load(&path)?;
+            match hull_runtime::unsupported(&config).iter().find(|key| key.confines) {
+                None => return Ok(Self::Lxcs(Some(path))),
+                Some(key) => context.warn(&format!(
+                    "not beginning with {}, as {}: {}; --config {0} insists",
+                    path.display(),
+                    key.key,
+                    key.reason
+                )),
+            }
+        }
+        let failed = |e: rustix::io::Errno| {
+            Failure::new(format!("cannot keep a configuration in memory: {}", std::io::Error::from(e)))
+        };
+        let file = rustix::fs::memfd_create("config", MemfdFlags::CLOEXEC).map_err(failed)?;
+        rustix::io::write(&file, OWN).map_err(failed)?;
+        Ok(Self::Own(file))
+    }
+
+    /// Where it can be read while this lives.
+    fn path(&self) -> Option<PathBuf> {
+        match self {
+            Self::Lxcs(path) => path.clone(),
+            Self::Own(file) => Some(PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))),
+        }
+    }
 }

@@ -64,6 +64,8 @@ impl From<Snapshot> for Row {
 pub(super) fn run(args: &Args, context: &Context) -> Outcome {
     let session = context.session_to_change(args.dry_run || args.list)?;
     let container = session.containers().existing(&args.name)?;
+    // What is wrong with it is told before anything is made.
+    container.config()?;
     if args.list {
         let rows: Vec<Row> = container.snapshots()?.into_iter().map(Row::from).collect();
         if args.json {

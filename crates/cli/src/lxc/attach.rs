@@ -1,12 +1,13 @@
 //! `lxc-attach`: run a command, or a shell, in a running container.
 
 use clap::Command;
+use hull_config::value::{Namespace, Personality};
 use hull_ipc::State;
 
 use super::call::Call;
 use super::table;
 use crate::errors::{Failure, Outcome};
-use crate::monitor::Entry;
+use crate::monitor::{Elevated, Entry};
 use crate::session::Purpose;
 
 pub(super) fn table() -> Command {
@@ -43,20 +44,28 @@ pub(super) fn table() -> Command {
 /// Becomes the command; its exit status is the status of this one.
 pub(super) fn run(call: &Call<'_>) -> Outcome {
     let name = call.name()?;
-    call.refuse(&["rcfile", "context", "pty-log", "remount-sys-proc", "arch"])?;
+    call.refuse(&["rcfile", "context", "remount-sys-proc"])?;
     if call.has("clear-env") && call.has("keep-env") {
         return Err(Failure::new("--clear-env and --keep-env do not go together"));
     }
     let session = call.session(Purpose::Look)?;
     let container = session.containers().get(name)?;
-    if container.state()? == State::Stopped {
-        return Err(Failure::new(format!("{name} is not running")));
-    }
     let mut entry = Entry::new(session.containers().lxcpath(), name);
-    if call.has("elevated-privileges") {
-        entry.elevated = Some(call.value("elevated-privileges")?.unwrap_or_default());
+    // As in LXC: who enters some namespaces only is not confined at all.
+    if call.has("elevated-privileges") || call.has("namespaces") {
+        entry.elevated = Elevated::ALL.to_vec();
     }
-    entry.namespaces = call.value("namespaces")?;
+    if let Some(words) = call.value("elevated-privileges")?.filter(|_| !call.has("namespaces")) {
+        entry.elevated = words.split('|').map(elevated).collect::<Result<_, _>>()?;
+    }
+    if let Some(words) = call.value("namespaces")? {
+        entry.namespaces = words.split('|').map(namespace).collect::<Result<_, _>>()?;
+    }
+    if let Some(name) = call.value("arch")? {
+        let personality = Personality::parse(&name);
+        entry.personality = Some(personality.map_err(|e| Failure::new(format!("--arch: {e}")))?);
+    }
+    entry.log = call.path("pty-log");
     entry.clear_environment = call.has("clear-env");
     entry.set = call.values("set-var")?;
     if let Some(text) = entry.set.iter().find(|text| text.find('=').is_none_or(|at| at == 0)) {
@@ -66,5 +75,36 @@ pub(super) fn run(call: &Call<'_>) -> Outcome {
     entry.uid = call.number("uid")?;
     entry.gid = call.number("gid")?;
     entry.command = call.rest().to_vec();
+    if container.state()? == State::Stopped {
+        return Err(Failure::new(format!("{name} is not running")));
+    }
     entry.enter(call.environment())
+}
+
+fn elevated(word: &str) -> Result<Elevated, Failure> {
+    Elevated::ALL.into_iter().find(|part| part.word() == word.trim()).ok_or_else(|| {
+        Failure::new(format!(
+            "--elevated-privileges wants CAP, CGROUP or LSM with | between them, not {word:?}"
+        ))
+    })
+}
+
+/// A namespace by LXC's word for attaching, or by the kernel's.
+fn namespace(word: &str) -> Result<Namespace, Failure> {
+    const WORDS: [(&str, Namespace); 8] = [
+        ("USER", Namespace::User),
+        ("MOUNT", Namespace::Mount),
+        ("PID", Namespace::Pid),
+        ("UTSNAME", Namespace::Uts),
+        ("IPC", Namespace::Ipc),
+        ("NETWORK", Namespace::Net),
+        ("CGROUP", Namespace::Cgroup),
+        ("TIME", Namespace::Time),
+    ];
+    let word = word.trim();
+    let found = WORDS.iter().find(|(name, kind)| *name == word || kind.name() == word);
+    found.map(|(_, kind)| *kind).ok_or_else(|| {
+        let names = WORDS.map(|(name, _)| name).join(" ");
+        Failure::new(format!("--namespaces: {word:?} is none; write some of {names} with | between them"))
+    })
 }

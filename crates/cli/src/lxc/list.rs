@@ -120,23 +120,22 @@ pub(super) fn run(call: &Call<'_>) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Defined and active containers, or either.
+/// Defined containers, active ones, or both.
 fn names(call: &Call<'_>, containers: &Containers) -> Result<BTreeSet<String>, Failure> {
-    let (defined, active) = (call.has("defined"), call.has("active"));
-    let mut names = BTreeSet::new();
-    if defined || !active {
-        names.extend(containers.list()?);
-    }
-    if active || !defined {
-        names.extend(containers.running()?);
-    }
-    Ok(names)
+    let defined: BTreeSet<String> = containers.list()?.into_iter().collect();
+    let active = containers.running()?;
+    Ok(match (call.has("defined"), call.has("active")) {
+        (true, true) => defined.intersection(&active).cloned().collect(),
+        (true, false) => defined,
+        (false, true) => active,
+        (false, false) => defined.union(&active).cloned().collect(),
+    })
 }
 
+/// Whether all that was asked for holds; a container cannot be running and stopped.
 fn wanted(call: &Call<'_>, state: State) -> bool {
     let asked = [("running", State::Running), ("frozen", State::Frozen), ("stopped", State::Stopped)];
-    let mut asked = asked.iter().filter(|(id, _)| call.has(id)).peekable();
-    asked.peek().is_none() || asked.any(|(_, s)| *s == state)
+    asked.iter().all(|(id, asked)| !call.has(id) || *asked == state)
 }
 
 fn columns(list: &str) -> Result<Vec<&'static str>, Failure> {

@@ -63,6 +63,8 @@ pub(super) fn run(call: &Call<'_>) -> Outcome {
         .transpose()?;
     let session = call.session(if look { Purpose::Look } else { Purpose::Change })?;
     let container = session.containers().existing(name)?;
+    // What is wrong with it is told before anything is made.
+    container.config()?;
     if look {
         list(call, &container)?;
     } else if let Some(snapshot) = call.value("restore")? {

@@ -146,7 +146,9 @@ fn mount_devpts(inside: &Inside, devices: &Devices) -> Result<OwnedFd> {
         context.set("source", OsStr::new("devpts"))?;
         context.set("ptmxmode", OsStr::new("0666"))?;
         context.set("mode", OsStr::new("0620"))?;
-        context.set("max", OsStr::new(&devices.ptys.to_string()))?;
+        // `lxc.pty.max` is what the container may open beside its terminals and console, as LXC counts.
+        let most = devices.ptys + u64::from(devices.ttys) + u64::from(devices.console);
+        context.set("max", OsStr::new(&most.to_string()))?;
         if group {
             // Group tty, which Debian and others number 5.
             context.set("gid", OsStr::new("5"))?;

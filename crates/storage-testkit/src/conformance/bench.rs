@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::ffi::OsStr;
 use std::fs;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hull_storage::lock::{VolumeLocks, Wait};
 use hull_storage::{
@@ -29,6 +29,7 @@ pub struct Bench {
     settings: Vec<(String, String)>,
     ground: String,
     base: Option<Locator>,
+    registration: Registration,
     /// Another process cleans up.
     kept: bool,
 }
@@ -87,6 +88,7 @@ impl Bench {
             settings,
             ground: ground.name().to_owned(),
             base: None,
+            registration: of,
             kept: true,
         })
     }
@@ -102,6 +104,7 @@ impl Bench {
             settings: self.settings.clone(),
             ground: self.ground.clone(),
             base: self.base.clone(),
+            registration: self.registration,
             // It goes with the bench above.
             kept: true,
         })
@@ -110,6 +113,11 @@ impl Bench {
     /// The driver under test.
     pub fn driver(&self) -> &dyn Driver {
         &*self.driver
+    }
+
+    /// The registration of the driver under test.
+    pub fn registration(&self) -> Registration {
+        self.registration
     }
 
     /// The directory of this case.
@@ -257,10 +265,33 @@ impl Bench {
         self.driver.layout(at).is_ok()
     }
 
+    /// Recovers as a new process would, until no record is left.
+    ///
+    /// Another case may have forked a child just now, which has the dropped store's locks for the moment until
+    /// it is exec'd: so a record may look alive a little longer.
+    pub fn recover(&self) -> std::result::Result<(), Box<dyn Error>> {
+        let give_up = Instant::now() + Duration::from_secs(10);
+        loop {
+            if let Some(e) = self.store().recover()?.failed.into_iter().next() {
+                return Err(e.into());
+            }
+            let records = self.records()?;
+            if records.is_empty() {
+                return Ok(());
+            }
+            require(Instant::now() < give_up, format!("recovery passes over {records:?}"))?;
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn records(&self) -> std::io::Result<Vec<PathBuf>> {
+        let all = names(&self.journal_dir())?;
+        Ok(all.into_iter().filter(|n| n.extension().is_some_and(|e| e == "record")).collect())
+    }
+
     /// Fails unless the journal is empty, nothing carries a transaction's name and nothing is mounted here.
     pub fn require_clean(&self) -> std::result::Result<(), Box<dyn Error>> {
-        let records = names(&self.journal_dir())?.into_iter().filter(|n| !n.ends_with(".lock"));
-        let records: Vec<_> = records.collect();
+        let records = self.records()?;
         require(records.is_empty(), format!("the journal still holds {records:?}"))?;
         let marked: Vec<_> = names(&self.dir.join("volumes"))?
             .into_iter()
@@ -311,7 +342,12 @@ impl Open {
         Ok(Self { root: hull_storage::host::open(&ready)?, _ready: ready })
     }
 
-    /// Its root. Good as long as this lives, also for mounts that are attached nowhere.
+    /// Its root.
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
+    /// Its root by a path. Good as long as this lives, also for mounts that are attached nowhere.
     pub(crate) fn path(&self) -> PathBuf {
         PathBuf::from(format!("/proc/self/fd/{}/.", self.root.as_raw_fd()))
     }

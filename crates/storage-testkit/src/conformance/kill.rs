@@ -50,7 +50,7 @@ struct Scene {
 
 /// What can be seen of a bench.
 #[derive(Debug, PartialEq, Eq)]
-struct World {
+pub(super) struct World {
     names: BTreeSet<OsString>,
     volumes: Vec<Option<BTreeMap<PathBuf, Vec<u8>>>>,
     config: Option<Vec<u8>>,
@@ -92,14 +92,14 @@ fn everywhere(bench: &Bench, operation: &str) -> CaseResult {
 }
 
 /// One try, in a directory of its own.
-struct Round {
-    bench: Bench,
+pub(super) struct Round {
+    pub(super) bench: Bench,
     scene: Scene,
     target: Locator,
 }
 
 impl Round {
-    fn prepare(of: &Bench, name: &str, operation: &str) -> Checked<Self> {
+    pub(super) fn prepare(of: &Bench, name: &str, operation: &str) -> Checked<Self> {
         let bench = of.below(name)?;
         let store = bench.store();
         let volume = bench.make(&store, "volume")?;
@@ -115,7 +115,7 @@ impl Round {
     }
 
     /// Runs the operation in a child that dies before the act number `at`; whether it died.
-    fn die_at(&self, operation: &str, at: Option<usize>) -> Checked<bool> {
+    pub(super) fn die_at(&self, operation: &str, at: Option<usize>) -> Checked<bool> {
         let mut child = Command::new(std::env::current_exe()?);
         child.arg(CHILD).arg(self.bench.ground()).arg(self.bench.dir()).arg(operation);
         child.arg(at.map_or("never".to_owned(), |n| n.to_string()));
@@ -137,7 +137,13 @@ impl Round {
         }
     }
 
-    fn world(&self) -> Checked<World> {
+    /// Carries the operation out in this process.
+    pub(super) fn perform(&self, store: &Store, operation: &str) -> Checked<()> {
+        self.scene.perform(&self.bench, store, operation)
+    }
+
+    /// What can be seen now.
+    pub(super) fn world(&self) -> Checked<World> {
         let store = self.bench.store();
         let dir = self.bench.dir().join("volumes");
         let names = fs::read_dir(&dir)?.map(|e| Ok(e?.file_name())).collect::<std::io::Result<_>>()?;
