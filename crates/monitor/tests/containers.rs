@@ -26,6 +26,8 @@ fn main() {
         ("attach_is_confined_like_the_container", attach),
         ("namespaces_are_shared_kept_and_chosen", shared),
         ("keys_that_confine_are_not_dropped", refusals),
+        ("a_system_call_policy_holds_for_all", policy),
+        ("an_unprivileged_user_has_containers", unprivileged),
         ("console_output_is_kept", console),
     ];
     let stock: &[(&str, fn())] = &[
@@ -319,14 +321,47 @@ fn shared() {
 }
 
 fn refusals() {
-    let g = Ground::new("lxc.net.0.type = veth\nlxc.seccomp.profile = /etc/hosts\nlxc.console.rotate = 1\n");
+    let g = Ground::new(
+        "lxc.net.0.type = veth\nlxc.seccomp.notify.proxy = unix:/x\nlxc.console.rotate = 1\nlxc.seccomp.profile = /etc/hosts\n",
+    );
     let line = g.start().expect_err("they are not carried out");
-    for want in ["lxc.net.0.type", "lxc.seccomp.profile", "--allow-unconfined lxc.seccomp.profile"] {
+    for want in ["lxc.net.0.type", "lxc.seccomp.notify.proxy", "--allow-unconfined lxc.net.0.type"] {
         assert!(line.contains(want), "{line}");
     }
     assert!(!line.contains("lxc.console.rotate"), "that confines nothing: {line}");
-    let waived = ["--allow-unconfined", "lxc.seccomp.profile", "--allow-unconfined", "lxc.net.0.type"];
+    let mut waived =
+        vec!["--allow-unconfined", "lxc.seccomp.notify.proxy", "--allow-unconfined", "lxc.net.0.type"];
+    let line = g.execute(&waived, "true").err;
+    assert!(line.contains("--allow-unconfined lxc.seccomp.profile"), "no policy is in that file: {line}");
+    waived.extend(["--allow-unconfined", "lxc.seccomp.profile"]);
     g.execute(&waived, "true").ok();
+}
+
+fn policy() {
+    let g = Ground::new("lxc.seccomp.profile = @/policy\n");
+    std::fs::write(g.home().join("policy"), "2\ndenylist\n[all]\nsethostname errno 1\n").unwrap();
+    let script = "grep Seccomp: /proc/self/status; hostname other 2>/dev/null && echo set; true";
+    assert_eq!(g.execute(&[], script).ok(), "Seccomp:\t2\n");
+    g.start().expect("it starts");
+    assert_eq!(g.attach(&[], script).ok(), "Seccomp:\t2\n", "an attached command is under it, too");
+    assert_eq!(g.attach(&["--elevated", "LSM"], script).ok(), "Seccomp:\t0\nset\n");
+}
+
+fn unprivileged() {
+    const USER: u32 = 54_321;
+    // A user may map itself without any grant in /etc/subuid.
+    let g = Ground::new(&format!(
+        "lxc.idmap = u 0 {USER} 1\nlxc.idmap = g 0 {USER} 1\nlxc.mount.auto = sys:mixed\n"
+    ));
+    g.give_to(USER);
+    let run = |arguments: &[&str], script: &str| g.as_user(USER, arguments, script);
+    let script = "id -u; hostname; touch /etc/made; grep -c . /proc/self/uid_map; echo x >/dev/null";
+    assert_eq!(run(&["--foreground", "--reaped"], script).ok(), format!("0\n{}\n1\n", g.name));
+    use std::os::unix::fs::MetadataExt;
+    assert_eq!(std::fs::metadata(g.rootfs().join("etc/made")).unwrap().uid(), USER);
+    run(&[], "").ok();
+    eventually("it runs", || g.is_running());
+    assert_eq!(run(&["--attach"], "id -u; hostname; exit 4").code, Some(4));
 }
 
 fn console() {

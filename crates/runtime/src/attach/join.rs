@@ -79,7 +79,7 @@ fn execute(
     if target.no_new_privs {
         rustix::thread::set_no_new_privs(true).named(|| "prctl(PR_SET_NO_NEW_PRIVS)".into())?;
     }
-    if let Some(filter) = &options.seccomp {
+    if let Some(filter) = &target.seccomp {
         prctl::install_seccomp(filter)?;
     }
     set_user(target, options)?;

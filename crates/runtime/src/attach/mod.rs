@@ -51,8 +51,6 @@ pub struct Options {
     pub personality: Option<u64>,
     /// A file that gets a copy of what the terminal shows.
     pub log: Option<PathBuf>,
-    /// A compiled seccomp filter to install.
-    pub seccomp: Option<Vec<u8>>,
 }
 
 /// Parts of a container's confinement to leave out (`lxc-attach -e`).
@@ -62,7 +60,7 @@ pub struct Elevated {
     pub capabilities: bool,
     /// Stay out of its cgroups.
     pub cgroups: bool,
-    /// Do without its security label.
+    /// Do without its security label and its system call policy.
     pub security: bool,
 }
 

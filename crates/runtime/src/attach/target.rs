@@ -7,6 +7,7 @@ use hull_security::capability;
 use hull_sys::process::namespace;
 use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags};
+use std::path::Path;
 
 use super::Options;
 use crate::error::{Error, Named, Result};
@@ -21,6 +22,8 @@ pub(super) struct Target {
     pub(super) bounding: capability::Set,
     pub(super) no_new_privs: bool,
     pub(super) personality: Option<u64>,
+    /// The container's compiled system call policy.
+    pub(super) seccomp: Option<Vec<u8>>,
 }
 
 impl Target {
@@ -49,6 +52,8 @@ impl Target {
         let persona = std::fs::read_to_string(format!("/proc/{number}/personality")).ok();
         let namespaces = namespaces(number.get(), options)?;
         refuse_label(number.get(), name, options)?;
+        let filtered = field("Seccomp") == Some("2") && !options.elevated.security;
+        let seccomp = if filtered { policy(client, name)? } else { None };
         // All of it was the container's only if its first process still lives: its number could have been reused.
         hull_sys::signal::send(&pidfd, 0)
             .map_err(|_| Error::new(format!("container {name} has stopped meanwhile; start it first")))?;
@@ -57,6 +62,7 @@ impl Target {
             namespaces,
             bounding: capability::Set::from_bits(bounding),
             no_new_privs: field("NoNewPrivs") == Some("1"),
+            seccomp,
             personality: persona.and_then(|p| u64::from_str_radix(p.trim(), 16).ok()),
         })
     }
@@ -90,6 +96,22 @@ fn namespaces(pid: i32, options: &Options) -> Result<u64> {
         }
     }
     Ok(kinds)
+}
+
+/// The policy that the container runs under, by its monitor's word, compiled.
+///
+/// The policy is the file's of now, which may have changed since the start.
+fn policy(client: &Client, name: &str) -> Result<Option<Vec<u8>>> {
+    let path = client.config_item("lxc.seccomp.profile").map_err(|e| Error::new(e.to_string()))?;
+    let Some(path) = path.map(|p| p.trim().to_owned()).filter(|p| !p.is_empty()) else { return Ok(None) };
+    let told = |why: String| {
+        Error::new(format!(
+            "the lxc.seccomp.profile of container {name} cannot be given to the command: {why}; enter without it by -e LSM"
+        ))
+    };
+    let text =
+        std::fs::read_to_string(&path).named(|| format!("open({path})")).map_err(|e| told(e.to_string()))?;
+    hull_security::seccomp::compile(&text, Path::new(&path)).map(Some).map_err(told)
 }
 
 /// What is read as `/proc` must be the kernel's (CVE-2015-1334).
