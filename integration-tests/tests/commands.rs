@@ -1,5 +1,7 @@
 //! The commands on real containers, ours and the installed LXC's in turn.
 
+use std::time::{Duration, Instant};
+
 use hull_integration_tests::programs::Commands;
 
 /// The commands; or says that, and why, the test is skipped.
@@ -153,4 +155,28 @@ fn lxcs_commands_without_lxcs_defects() {
     assert_eq!(left(&it), Vec::<String>::new());
     let why = it.run("lxc-copy", &["gone", "-N", "c5"]).stderr;
     assert!(why.contains("gone"), "a copy that fails says why: {why:?}");
+}
+
+#[test]
+fn a_throw_away_clone_goes_when_it_stops() {
+    let Some(it) = commands("a_throw_away_clone_goes_when_it_stops") else { return };
+    it.create("c1");
+    let said = it.run("lxc-copy", &["c1", "-e", "-N", "e1"]).good();
+    assert_eq!(said, "Created e1 as clone of c1");
+    it.run("lxc-attach", &["e1", "--", "touch", "/new"]).good();
+    assert!(!it.lxcpath().join("c1/rootfs/new").exists(), "the original stays as it was");
+    it.run("lxc-stop", &["e1", "-k"]).good();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while left(&it) != ["c1"] {
+        assert!(Instant::now() < deadline, "{:?} is left", left(&it));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let ran = it.run("lxc-copy", &["c1", "-e", "-F", "--", "/bin/sh", "-c", "exit 3"]);
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    assert!(ran.stdout.starts_with("Created c1_"), "{ran:?}");
+    assert_eq!(left(&it), ["c1"]);
+    let kept = it.run("lxc-copy", &["c1", "-e", "-D", "-N", "kept"]).good();
+    assert_eq!(kept, "Created kept as clone of c1");
+    it.run("lxc-stop", &["kept", "-k"]).good();
+    assert_eq!(left(&it), ["c1", "kept"]);
 }
