@@ -7,3 +7,4 @@ pub mod house;
 pub mod killing;
 pub mod manifest;
 pub mod operation;
+pub mod programs;

@@ -1,9 +1,9 @@
 //! Running `hull-monitor`: to start a container, or to execute a command in one.
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitCode};
 
 use hull_config::value::{Namespace, Personality};
 
@@ -46,6 +46,15 @@ impl Launch {
         let mut arguments = vec![OsString::from("--foreground")];
         arguments.extend(self.arguments());
         Err(become_monitor(environment, &arguments))
+    }
+
+    /// As [`Launch::foreground`], in a process of its own, so that the caller can clean up afterwards.
+    pub(crate) fn foreground_and_wait(&self, environment: &Environment) -> Outcome {
+        let program = environment.monitor()?;
+        let status = Command::new(&program).arg("--foreground").args(self.arguments()).status();
+        let status = status.map_err(|e| Failure::io("run", &program, &e))?;
+        let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
+        Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
     }
 
     /// Starts the monitor in the background and waits until the container runs. Returns its warnings.

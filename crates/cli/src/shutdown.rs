@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use hull_config::Config;
 use hull_container::Container;
 use hull_ipc::State;
-use rustix::fd::OwnedFd;
+use hull_runtime::stop::{self, Ended};
 
 use crate::errors::Failure;
 
@@ -30,92 +30,46 @@ pub(crate) enum How {
     },
 }
 
-/// The signal LXC sends to inits that, like systemd, take no SIGPWR: SIGRTMIN+3.
-const HALT_OF_SYSTEMD: i32 = 37;
+/// How often a reboot is looked for.
+const INTERVAL: Duration = Duration::from_millis(50);
 
 /// Ends or reboots `container`, which runs. Fails when time is up.
 pub(crate) fn shut_down(container: &Container<'_>, how: How) -> Result<(), Failure> {
-    let client = container.client();
-    let name = container.name();
+    let (home, name) = (container.home(), container.name());
+    let lxcpath = home.parent().unwrap_or(&home);
+    let config = if container.is_defined() { container.config()? } else { Config::empty() };
+    let failed = |e: hull_runtime::Error| Failure::new(e.to_string());
     match how {
-        How::Kill => Ok(client.stop()?),
-        How::Ask => ask(container, Wish::Halt),
+        How::Kill => stop::kill(lxcpath, name, None).map(drop).map_err(failed),
+        How::Ask => stop::shutdown(lxcpath, name, &config, Some(Instant::now())).map(drop).map_err(failed),
         How::Halt { patience, then_kill } => {
-            ask(container, Wish::Halt)?;
             let deadline = patience.and_then(|p| Instant::now().checked_add(p));
-            if client.wait(&[State::Stopped], deadline)?.is_some() {
-                return Ok(());
+            match stop::shutdown(lxcpath, name, &config, deadline).map_err(failed)? {
+                Ended::Yes => Ok(()),
+                Ended::No if then_kill => stop::kill(lxcpath, name, None).map(drop).map_err(failed),
+                Ended::No => {
+                    Err(Failure::new(format!("{name} has not halted in time: give it longer, or kill it")))
+                }
             }
-            if then_kill {
-                return Ok(client.stop()?);
-            }
-            Err(Failure::new(format!("{name} has not halted in time: give it longer, or kill it")))
         }
         How::Reboot { patience } => {
-            let before = client.init_pid()?;
-            ask(container, Wish::Reboot)?;
-            let Some(patience) = patience else { return Ok(()) };
-            let deadline = Instant::now().checked_add(patience);
-            while deadline.is_none_or(|d| Instant::now() < d) {
-                let now = client.init_pid()?;
-                if now.is_some() && now != before && client.state()? == State::Running {
-                    return Ok(());
-                }
-                std::thread::sleep(Duration::from_millis(50));
-            }
-            Err(Failure::new(format!("{name} has not rebooted in time")))
+            let before = container.client().init_pid()?;
+            stop::reboot(lxcpath, name, &config).map_err(failed)?;
+            patience.map_or(Ok(()), |patience| await_reboot(container, before, patience))
         }
     }
 }
 
-/// What init is asked for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Wish {
-    Halt,
-    Reboot,
-}
-
-fn ask(container: &Container<'_>, wish: Wish) -> Result<(), Failure> {
+/// Waits until another init than `before` runs.
+fn await_reboot(container: &Container<'_>, before: Option<i32>, patience: Duration) -> Result<(), Failure> {
     let client = container.client();
-    let gone = || Failure::new(format!("{} is not running", container.name()));
-    let pid = client.init_pid()?.ok_or_else(gone)?;
-    let init = match client.init_pidfd() {
-        Ok(fd) => fd,
-        // LXC before 4.0 does not hand it out.
-        Err(_) => pidfd(pid).ok_or_else(gone)?,
-    };
-    let config = if container.is_defined() { container.config()? } else { Config::empty() };
-    let signals = config.signals()?;
-    let signal = match wish {
-        Wish::Reboot => signals.reboot.number(),
-        Wish::Halt if !signals.halt_is_set && blocks(pid, HALT_OF_SYSTEMD) => HALT_OF_SYSTEMD,
-        Wish::Halt => signals.halt.number(),
-    };
-    hull_sys::signal::send(&init, signal)
-        .map_err(|e| Failure::new(format!("cannot signal the init of {}: {e}", container.name())))
-}
-
-fn pidfd(pid: i32) -> Option<OwnedFd> {
-    let pid = rustix::process::Pid::from_raw(pid)?;
-    rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()
-}
-
-/// Whether process `pid` blocks `signal`, which it then reads by signalfd(2), as systemd does.
-fn blocks(pid: i32, signal: i32) -> bool {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
-    mask & (1 << (signal - 1)) != 0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_process_that_blocks_nothing_does_not() {
-        let pid = i32::try_from(std::process::id()).unwrap();
-        assert!(!blocks(pid, HALT_OF_SYSTEMD));
-        assert!(!blocks(-1, HALT_OF_SYSTEMD));
+    let deadline = Instant::now().checked_add(patience);
+    while deadline.is_none_or(|d| Instant::now() < d) {
+        let now = client.init_pid()?;
+        if now.is_some() && now != before && client.state()? == State::Running {
+            return Ok(());
+        }
+        std::thread::sleep(INTERVAL);
     }
+    Err(Failure::new(format!("{} has not rebooted in time", container.name())))
 }

@@ -66,6 +66,7 @@ hull volume usage
 hull volume rm
 hull --lxcpath
 hull --generate man
+hull --reap {dir}
 hull --generate nonsense {dir}/g
 hull info \\xff
 hull -P '' ls
@@ -256,7 +257,8 @@ lxc-copy good -N new -L 1G
 lxc-copy good -N new -F
 lxc-copy good -N new -t
 lxc-copy good -N new -m bind=/x
-lxc-copy good -e
+lxc-copy nothing -e
+lxc-copy good -e -N a/b
 lxc-copy good -e -t
 lxc-copy good -e -D -m nonsense
 lxc-copy good -e -R -N new

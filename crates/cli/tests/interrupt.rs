@@ -11,10 +11,10 @@ fn an_interrupted_copy_leaves_nothing() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let source = dir.path().join("source");
     // Enough files that the copy still runs when the signal comes.
-    for folder in 0..100 {
+    for folder in 0..50 {
         let folder = source.join(folder.to_string());
         std::fs::create_dir_all(&folder).expect("a folder");
-        for file in 0..200 {
+        for file in 0..100 {
             std::fs::write(folder.join(file.to_string()), "content").expect("a file");
         }
     }

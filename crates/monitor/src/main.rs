@@ -89,6 +89,16 @@ fn run(words: Vec<String>) -> Result<u8> {
             return Err(e);
         }
     };
+    if !arguments.foreground {
+        // Whoever reads the caller's output to its end must not wait for the container's.
+        let null = rustix::fs::open(
+            "/dev/null",
+            rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC,
+            rustix::fs::Mode::empty(),
+        );
+        let null = null.map_err(|e| hull_sys::Error::new("open(/dev/null)", e))?;
+        (0..=2).try_for_each(|target| process::set_standard(&null, target))?;
+    }
     let volumes = Volumes::new();
     supervise::run(Start { status, ..start(arguments, config, &volumes) }).map(code)
 }

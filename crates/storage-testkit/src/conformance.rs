@@ -12,6 +12,7 @@ mod laws;
 mod mount;
 mod names;
 mod races;
+mod random;
 mod regressions;
 mod rename;
 mod restore;
@@ -29,6 +30,7 @@ pub use case::{Case, CaseResult, Need, Verdict};
 pub use kill::child;
 
 use crate::ground::{Ground, GroundInstance, SkipReason};
+use crate::model;
 
 /// Runs the suite for the driver `registration` on `ground`: the whole `main` of a test target with
 /// `harness = false`. It understands the arguments of `cargo test` and of nextest.
@@ -62,6 +64,21 @@ pub fn cases(registration: &Registration, ground: Ground) -> Vec<Trial> {
         .collect()
 }
 
+/// Runs random operations with deaths as long as `trial` says, outside the suite: a soak. A failure prints the
+/// seed and the shortest sequence of operations that was found.
+///
+/// # Errors
+/// The failure, or why there is no ground.
+pub fn soak(
+    of: Registration,
+    ground: &Ground,
+    trial: model::Trial,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let instance = ground.make().map_err(|reason| format!("skipped: {}: {reason}", ground.name()))?;
+    let bench = Bench::new("soak", of, ground, &instance)?;
+    Ok(random::run_on(&bench, trial)?)
+}
+
 fn all() -> impl Iterator<Item = &'static Case> {
     [
         laws::CASES,
@@ -78,6 +95,7 @@ fn all() -> impl Iterator<Item = &'static Case> {
         races::CASES,
         faults::CASES,
         kill::CASES,
+        random::CASES,
         regressions::CASES,
     ]
     .into_iter()

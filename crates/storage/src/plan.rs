@@ -1,6 +1,7 @@
 //! A whole operation, decided before its first effect: what `--dry-run` prints and what the journal keeps.
 
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use hull_mount::Access;
@@ -175,6 +176,7 @@ impl Plan {
     /// Moves the existing volume `layout` to `to`, part by part.
     pub fn move_volume(&mut self, driver: &dyn Driver, layout: &Layout, to: &Placement) -> Result<Layout> {
         let moved = driver.moved(layout, to)?;
+        refuse_unspeakable(&moved.at)?;
         let pairs = layout.parts.iter().cloned().zip(moved.parts.iter().cloned());
         self.steps.extend(pairs.filter(|(from, to)| from != to).map(|(from, to)| Step::Move { from, to }));
         Ok(moved)
@@ -233,6 +235,17 @@ impl Plan {
 /// Whether every part of `layout` lies in the directory `home`, and so goes where it goes.
 pub fn lies_in(layout: &Layout, home: &Path) -> bool {
     layout.parts.iter().all(|p| p.path().starts_with(home))
+}
+
+/// A volume that no config can name could be made and never used: `lxc.rootfs.path` is one line.
+fn refuse_unspeakable(at: &Locator) -> Result<()> {
+    if !at.at().as_bytes().iter().any(|b| matches!(b, 0 | b'\n')) {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::InvalidInput,
+        format!("the locator {:?} holds a NUL or newline byte, which no config can keep", at.to_os_string()),
+    ))
 }
 
 fn rebase(part: Resource, from: &Path, to: &Path) -> Resource {

@@ -163,7 +163,12 @@ impl Store {
     ) -> Result<NewVolume> {
         // A source that is not there must not become a half-made clone.
         self.driver(from.driver())?.layout(from)?;
-        let (driver, method) = self.method(from, into, to, mode, access)?;
+        let chosen = self.method(from, into, to, mode, access);
+        if chosen.is_err() {
+            // No store offers a clone of what somebody destroyed just now: then that is what to say.
+            self.driver(from.driver())?.layout(from)?;
+        }
+        let (driver, method) = chosen?;
         let mut plan = Plan::default();
         let at = plan.make(driver, to, Content::Of { from, method, access }, tx)?;
         Ok(NewVolume { at, method: Some(method), plan })

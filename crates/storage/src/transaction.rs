@@ -100,7 +100,8 @@ impl Store {
         }
     }
 
-    fn undo(&self, step: &Step, by: TxId) -> Result<()> {
+    /// Undoes one step. `certain`: it is known to have happened, as a later one was begun.
+    fn undo(&self, step: &Step, by: TxId, certain: bool) -> Result<()> {
         match step {
             Step::MakeHome { home, .. } => self.host().unmake_home(home, by),
             Step::Create { at, .. } | Step::Clone { at, .. } => self.reclaim(at, by),
@@ -112,8 +113,10 @@ impl Store {
                     false => self.driver(from.driver)?.rename(to, from),
                 };
                 match undone {
-                    // `from` is still there: the move never happened.
-                    Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
+                    // Both names are there. Either the move never happened, as `to` was taken; or it did, and
+                    // somebody took `from` since: then the record must stay, or the thing is forgotten under
+                    // its other name. Nobody else can have chosen a name that carries our id.
+                    Err(e) if e.kind() == ErrorKind::AlreadyExists && !certain && !to.carries(by) => Ok(()),
                     other => other.map(drop),
                 }
             }
@@ -145,9 +148,10 @@ impl Store {
         } else {
             // Each undone step leaves the record before the next is undone: names recur, so undoing one twice
             // after others could move what is no longer ours.
+            let last = record.begun;
             while record.begun > 0 {
                 let step = &record.plan.steps[record.begun - 1];
-                self.undo(step, record.id)?;
+                self.undo(step, record.id, record.begun < last)?;
                 record.begun -= 1;
                 self.journal().save(&record)?;
             }

@@ -1,4 +1,5 @@
 //! Every operation fails at every act, with every error.
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic, too")]
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
 //! Random operations with deaths against a plain map, on the simulated stores.
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic, too")]
 
 use hull_storage::{DriverName, Journal, Record, Result, TxId};
 use hull_storage_testkit::model::{SimSubject, Trial, run, sim};

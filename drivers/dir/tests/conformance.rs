@@ -3,9 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    hull_storage_testkit::scratch::run(
-        &hull_driver_dir::REGISTRATION,
-        &["ext4", "xfs", "btrfs"],
-        &["ext4", "btrfs"],
-    )
+    hull_storage_testkit::scratch::run(&hull_driver_dir::REGISTRATION, &["ext4", "xfs", "btrfs"], &["ext4"])
 }

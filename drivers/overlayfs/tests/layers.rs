@@ -1,4 +1,5 @@
 //! What only overlays have: layers, whiteouts, two layouts on disk. On real file systems.
+#![allow(clippy::unwrap_used, reason = "what cannot be set up fails the test")]
 
 use std::error::Error;
 use std::ffi::{OsStr, OsString};

@@ -15,10 +15,10 @@ use crate::session::{Purpose, Session};
 #[derive(Debug, Args)]
 pub(crate) struct Shared {
     /// Directory the containers are kept in
-    #[arg(short = 'P', long, global = true, value_name = "PATH")]
+    #[arg(short = 'P', long, global = true, value_name = "PATH", help_heading = "Common options")]
     lxcpath: Option<String>,
     /// Print nothing but results and errors
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = "Common options")]
     quiet: bool,
 }
 

@@ -41,6 +41,9 @@ struct Hull {
     /// Write man pages or shell completions, for `hull` and all `lxc-*` commands, into a directory
     #[arg(long, hide = true, num_args = 2, value_names = ["man|completions", "DIR"])]
     generate: Option<Vec<PathBuf>>,
+    /// Delete a throw-away container once it stops; `lxc-copy -e` runs this in the background
+    #[arg(long, hide = true, num_args = 2, value_names = ["LXCPATH", "NAME"])]
+    reap: Option<Vec<String>>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -94,6 +97,11 @@ pub(crate) fn run(args: &[OsString]) -> ExitCode {
 fn dispatch(parsed: Hull) -> Outcome {
     if let Some([what, dir]) = parsed.generate.as_deref() {
         return crate::generate::run(what, dir);
+    }
+    if let Some([lxcpath, name]) = parsed.reap.as_deref() {
+        let environment = crate::environment::Environment::read()?;
+        crate::lxc::reap(&environment, lxcpath.into(), name)?;
+        return Ok(ExitCode::SUCCESS);
     }
     let Some(command) = parsed.command else {
         return Err(Failure::usage("say what to do; `hull --help` lists the commands"));

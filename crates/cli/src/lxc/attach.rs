@@ -39,6 +39,7 @@ pub(super) fn table() -> Command {
         table::value("context", 'c', "context", "CONTEXT", "SELinux context of the command"),
     ];
     table::table("lxc-attach", "Run COMMAND, or a shell, in a running container", own)
+        .arg(table::operands("COMMAND", "What to run instead of a shell, and its arguments"))
 }
 
 /// Becomes the command; its exit status is the status of this one.

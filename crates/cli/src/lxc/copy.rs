@@ -42,6 +42,7 @@ pub(super) fn table() -> Command {
         table::rcfile('\0'),
     ];
     table::table("lxc-copy", "Copy a container; what follows -- goes to its clone hooks", own)
+        .arg(table::operands("ARGS", "For the clone hooks; with -e, what to run instead of init"))
 }
 
 /// Clones, renames, or starts a throw-away clone. Unlike LXC's, says why when it fails.

@@ -46,6 +46,7 @@ pub(super) fn table() -> Command {
         table::rcfile('\0'),
     ];
     table::table("lxc-create", "Make a container; what follows -- goes to the template", own)
+        .arg(table::operands("ARGS", "For the template"))
 }
 
 /// Makes the container; the template's own output goes through.

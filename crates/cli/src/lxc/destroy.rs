@@ -12,6 +12,7 @@ use super::call::Call;
 use super::table;
 use crate::errors::{Failure, Outcome};
 use crate::session::{Purpose, Session};
+use crate::shutdown::{How, shut_down};
 
 pub(super) fn table() -> Command {
     let own = [
@@ -51,7 +52,7 @@ fn destroy(
         if !call.has("force") {
             return Err(Failure::new(format!("{name} is running: stop it first, or use -f")));
         }
-        container.client().stop()?;
+        shut_down(&container, How::Kill)?;
     }
     if call.has("snapshots") {
         for dependent in container.dependents()? {

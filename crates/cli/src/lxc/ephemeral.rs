@@ -1,45 +1,103 @@
 //! `lxc-copy -e`: a throw-away clone, started at once.
 
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
 
-use hull_container::{CloneRequest, Container};
+use hull_config::Config;
+use hull_container::{CloneRequest, Container, DestroyRequest, ErrorKind};
+use hull_ipc::State;
+use hull_storage::files;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::call::Call;
+use crate::environment::Environment;
 use crate::errors::{Failure, Outcome};
 use crate::monitor::Launch;
 use crate::output;
+use crate::session::{Purpose, Session};
 
-/// Makes the clone, starts it and says what it is called. Without `--keepdata` LXC's monitor deletes it when it
-/// stops; Hull's does not yet, so that is refused.
+/// Makes the clone, starts it and says what it is called. It is deleted when it stops, unless `--keepdata`: in the
+/// foreground by this process, else by one that waits for it.
 pub(super) fn run(call: &Call<'_>, original: &Container<'_>, mut request: CloneRequest) -> Outcome {
     call.refuse(&["tmpfs"])?;
-    if !call.has("keepdata") {
-        return Err(Failure::new(
-            "clones that vanish when they stop are not carried out by Hull yet: add --keepdata and delete the \
-             clone with lxc-destroy",
-        ));
-    }
     let mounts = call.values("mount")?.iter().map(|text| mount_entry(text)).collect::<Result<Vec<_>, _>>()?;
     if request.name.is_empty() {
         request.name = format!("{}_{}", original.name(), random_suffix()?);
     }
+    let home = original.home();
+    let lxcpath = match &request.lxcpath {
+        Some(path) => path.clone(),
+        None => home.parent().unwrap_or(&home).to_path_buf(),
+    };
     let made = original.clone_to(&request)?;
     made.warnings.iter().for_each(|warning| call.warn(warning));
-    if !call.quiet() {
-        output::line(format!("Created {} as clone of {}", made.name, original.name()))?;
+    let name = &made.name;
+    let keep = call.has("keepdata");
+    let started = (|| {
+        if !keep {
+            mark(&lxcpath, name)?;
+        }
+        if !call.quiet() {
+            output::line(format!("Created {name} as clone of {}", original.name()))?;
+        }
+        let mut launch = Launch::new(&lxcpath, name);
+        launch.set = mounts.into_iter().map(|entry| ("lxc.mount.entry".to_owned(), entry)).collect();
+        launch.command = call.rest().to_vec();
+        if call.has("foreground") {
+            return launch.foreground_and_wait(call.environment());
+        }
+        launch.daemonised(call.environment())?.iter().for_each(|warning| call.warn(warning));
+        Ok(ExitCode::SUCCESS)
+    })();
+    match (keep, &started) {
+        (true, _) => {}
+        (false, Ok(_)) if !call.has("foreground") => spawn_reaper(&lxcpath, name)?,
+        (false, _) => reap(call.environment(), lxcpath, name)?,
     }
-    let session_path = request.lxcpath.clone();
-    let home = original.home();
-    let lxcpath = session_path.as_deref().or(home.parent()).unwrap_or(&home);
-    let mut launch = Launch::new(lxcpath, &made.name);
-    launch.set = mounts.into_iter().map(|entry| ("lxc.mount.entry".to_owned(), entry)).collect();
-    launch.command = call.rest().to_vec();
-    if call.has("foreground") {
-        return launch.foreground(call.environment());
+    started
+}
+
+/// Waits until the container stops for good, then deletes it. The monitor may still be cleaning up.
+pub(crate) fn reap(environment: &Environment, lxcpath: PathBuf, name: &str) -> Result<(), Failure> {
+    let session = Session::open(environment, lxcpath, Purpose::Look, true)?;
+    let container = session.containers().existing(name)?;
+    container.client().wait(&[State::Stopped], None)?;
+    let mut tries = 0;
+    loop {
+        match container.destroy(&DestroyRequest::default()) {
+            Ok(_) => return Ok(()),
+            Err(e) if e.kind() == ErrorKind::InUse && tries < 100 => tries += 1,
+            Err(e) => return Err(e.into()),
+        }
+        std::thread::sleep(Duration::from_millis(50));
     }
-    launch.daemonised(call.environment())?.iter().for_each(|warning| call.warn(warning));
-    Ok(ExitCode::SUCCESS)
+}
+
+/// Has a process of its own wait for the end of the container: `hull --reap`.
+fn spawn_reaper(lxcpath: &Path, name: &str) -> Result<(), Failure> {
+    let program = Path::new("/proc/self/exe");
+    Command::new(program)
+        .arg0("hull")
+        .arg("--reap")
+        .args([lxcpath.as_os_str(), name.as_ref()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .current_dir("/")
+        .process_group(0)
+        .spawn()
+        .map(drop)
+        .map_err(|e| Failure::io("run", program, &e))
+}
+
+/// Says in the configuration that the container is not to outlive its run, for LXC as for Hull.
+fn mark(lxcpath: &Path, name: &str) -> Result<(), Failure> {
+    let path = lxcpath.join(name).join("config");
+    let mut config = Config::load(&path)?;
+    config.set("lxc.ephemeral", "1")?;
+    Ok(files::replace(&path, &path.with_file_name(".config.new"), Some(&config.to_text()), 0o640)?)
 }
 
 /// `bind=/from[:/to[:ro|rw]]` as a line of `lxc.mount.entry`.

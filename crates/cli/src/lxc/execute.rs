@@ -21,6 +21,7 @@ pub(super) fn table() -> Command {
     ];
     let about = "Run COMMAND in a container, below a process that reaps, and end with it";
     table::table("lxc-execute", about, own.into_iter().chain(share()))
+        .arg(table::operands("COMMAND", "What to run, and its arguments; lxc.execute.cmd unless given"))
 }
 
 /// Runs the command; its exit status is the status of this one.

@@ -64,7 +64,9 @@ pub(super) fn table() -> Command {
         ),
         table::rcfile('\0'),
     ];
-    table::table("lxc-ls", "List containers", own)
+    table::table("lxc-ls", "List containers", own).mut_arg("operand", |arg| {
+        arg.value_name("REGEX").help("Only containers whose name matches, unless --filter gives it")
+    })
 }
 
 /// Prints names, one a line, or a table.

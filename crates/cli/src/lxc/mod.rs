@@ -25,6 +25,7 @@ use clap::Command;
 use crate::errors::{Failure, Outcome};
 use call::Call;
 pub(crate) use call::trimmed;
+pub(crate) use ephemeral::reap;
 pub(crate) use wait::parse_states;
 
 /// The release of LXC whose interface these commands keep, which is what their `--version` prints.

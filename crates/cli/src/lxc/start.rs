@@ -31,6 +31,7 @@ pub(super) fn table() -> Command {
         "Start a container, or COMMAND in it instead of its init",
         own.into_iter().chain(share()),
     )
+    .arg(table::operands("COMMAND", "What to run instead of init, and its arguments"))
 }
 
 /// Starts the container and returns once it runs; in the foreground, once it has ended.

@@ -60,6 +60,12 @@ pub(crate) fn table(name: &'static str, about: &'static str, own: impl IntoItera
         .arg(value("name", 'n', "name", "NAME", "Name of the container; may also be the first operand"))
         .args(own)
         .args(common.map(|arg| arg.help_heading(COMMON)))
+        .arg(Arg::new("operand").value_name("NAME").help("Name of the container, unless -n gives it"))
+}
+
+/// What may follow the name, usually after `--`.
+pub(crate) fn operands(name: &'static str, help: &'static str) -> Arg {
+    Arg::new("operands").value_name(name).num_args(0..).last(true).help(help)
 }
 
 /// The option that reads the configuration from another file; some commands have no short name for it.

@@ -97,6 +97,27 @@ impl Ground {
         Ran::of(command.args(["--", "sh", "-c", script]))
     }
 
+    /// Gives everything to `user`, and puts a copy of the monitor where that user reaches it.
+    pub(crate) fn give_to(&self, user: u32) {
+        let monitor = self.lxcpath().join("hull-monitor");
+        std::fs::copy(MONITOR, &monitor).expect("copy");
+        let owner = format!("{user}:{user}");
+        let done = Command::new("chown").args(["-R", "-h", &owner]).arg(self.lxcpath()).status();
+        assert!(done.expect("chown").success());
+    }
+
+    /// Runs the monitor as `user`: `sh -c SCRIPT`, or the container's init if that is empty.
+    pub(crate) fn as_user(&self, user: u32, options: &[&str], script: &str) -> Ran {
+        let mut command = self.limited("setpriv");
+        let user = user.to_string();
+        command.args(["--reuid", &user, "--regid", &user, "--clear-groups"]);
+        command.arg(self.lxcpath().join("hull-monitor")).args(options).arg(self.lxcpath()).arg(&self.name);
+        if !script.is_empty() {
+            command.args(["--", "sh", "-c", script]);
+        }
+        Ran::of(&mut command)
+    }
+
     /// Runs a stock tool on the container.
     pub(crate) fn stock(&self, tool: &str, arguments: &[&str]) -> Ran {
         Ran::of(self.limited(tool).arg("-P").arg(self.lxcpath()).args(["-n", &self.name]).args(arguments))

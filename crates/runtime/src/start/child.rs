@@ -180,8 +180,11 @@ fn join_namespaces(plan: &mut Plan) -> Result<()> {
             .named(|| "setresgid(0)".into())?;
         rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT)
             .named(|| "setresuid(0)".into())?;
-        // Without privileges on the host, groups can only be dropped once root inside.
-        groups.or_else(|_| rustix::thread::set_thread_groups(&[])).named(|| "setgroups([])".into())?;
+        match groups.or_else(|_| rustix::thread::set_thread_groups(&[])) {
+            // Where the caller may map only itself, the kernel lets nobody drop a group that may deny access.
+            Err(rustix::io::Errno::PERM) => {}
+            other => other.named(|| "setgroups([])".into())?,
+        }
     }
     if let Some(offsets) = &plan.time_offsets {
         process::unshare(process::namespace::TIME)?;

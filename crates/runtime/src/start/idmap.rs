@@ -15,8 +15,8 @@ use crate::error::{During, Error, Named, Result};
 const HELPERS: [(IdKind, &str, &str); 2] =
     [(IdKind::User, "/usr/bin/newuidmap", "uid_map"), (IdKind::Group, "/usr/bin/newgidmap", "gid_map")];
 
-/// Writes the maps of process `pid`'s new user namespace: directly as root, else through newuidmap(1) and
-/// newgidmap(1).
+/// Writes the maps of process `pid`'s new user namespace: directly as root or for just oneself, else through
+/// newuidmap(1) and newgidmap(1).
 pub(crate) fn write_maps(pid: Pid, maps: &[IdMap]) -> Result<()> {
     let number = pid.as_raw_nonzero();
     for (kind, helper, file) in HELPERS {
@@ -25,7 +25,18 @@ pub(crate) fn write_maps(pid: Pid, maps: &[IdMap]) -> Result<()> {
             .filter(|m| m.kind == kind || m.kind == IdKind::Both)
             .map(|m| [m.inside.to_string(), m.outside.to_string(), m.count.to_string()])
             .collect();
-        if rustix::process::geteuid().is_root() {
+        let own = match kind {
+            IdKind::Group => rustix::process::getegid().as_raw(),
+            IdKind::User | IdKind::Both => rustix::process::geteuid().as_raw(),
+        };
+        // Everybody may map just themselves, if they give up setgroups (user_namespaces(7)).
+        let only_self =
+            matches!(&lines[..], [[_, outside, count]] if *outside == own.to_string() && count == "1");
+        if only_self && kind == IdKind::Group && !rustix::process::geteuid().is_root() {
+            let path = format!("/proc/{number}/setgroups");
+            std::fs::write(&path, "deny").named(|| format!("write({path}, deny) (lxc.idmap)"))?;
+        }
+        if only_self || rustix::process::geteuid().is_root() {
             let text = lines.iter().fold(String::new(), |mut text, line| {
                 // Writing to a String does not fail.
                 let _ = writeln!(text, "{}", line.join(" "));

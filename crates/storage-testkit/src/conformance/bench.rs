@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use hull_storage::lock::{VolumeLocks, Wait};
 use hull_storage::{
     Access, CloneMode, Driver, Durability, FileJournal, Host, Journal, Locator, Placement, RealHost,
-    Registration, Result, Source, Store, Tie, VolumeSpec,
+    Registration, Result, Source, Store, Tie, TxId, VolumeSpec,
 };
 
 use super::case::require;
@@ -174,6 +174,18 @@ impl Bench {
             Some(base) => {
                 let into = Some(self.driver.name());
                 Ok(store.clone_volume(base, into, &to, CloneMode::Snapshot, Access::ReadWrite)?.at)
+            }
+        }
+    }
+
+    /// Where [`Bench::make_empty`] puts it.
+    pub(crate) fn planned_empty(&self, store: &Store, name: impl AsRef<OsStr>) -> Result<Locator> {
+        let to = self.place(name);
+        match &self.base {
+            None => Ok(self.driver.new_layout(&to, None)?.at),
+            Some(base) => {
+                let (into, mode) = (Some(self.driver.name()), CloneMode::Snapshot);
+                Ok(store.plan_clone(base, into, &to, mode, Access::ReadWrite, TxId(0))?.at)
             }
         }
     }

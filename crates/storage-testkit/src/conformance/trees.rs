@@ -80,6 +80,12 @@ const OVERLAY_MARKS: &[&str] = &[
     "trusted.overlay.origin",
     "trusted.overlay.impure",
     "trusted.overlay.whiteout",
+    "user.overlay.opaque",
+    "user.overlay.redirect",
+    "user.overlay.metacopy",
+    "user.overlay.origin",
+    "user.overlay.impure",
+    "user.overlay.whiteout",
 ];
 
 /// Removes whiteouts and the attributes of an overlay.

@@ -277,7 +277,11 @@ impl<S: Subject> Model<'_, S> {
     }
 
     fn perform(&self, store: &Store, command: &Command) -> Result<()> {
-        let at = |name: &Name| self.volumes.get(name).map_or_else(|| self.nowhere(*name), |v| v.at.clone());
+        let at = |name: &Name| match self.volumes.get(name) {
+            Some(volume) => volume.at.clone(),
+            // Where there is none; a dead machine cannot even plan, and then it does not matter.
+            None => self.subject.planned(store, *name).unwrap_or_else(|_| self.nowhere(*name)),
+        };
         let into = Some(self.subject.driver());
         let mode = CloneMode::SnapshotElseCopy;
         match command {
@@ -372,7 +376,7 @@ impl<S: Subject> Model<'_, S> {
             Some((from, access)) => {
                 store.plan_clone(from, Some(into), &to, mode, access, hull_storage::TxId(0)).map(|new| new.at)
             }
-            None => store.driver(into).and_then(|d| d.new_layout(&to, None)).map(|layout| layout.at),
+            None => self.subject.planned(store, name),
         }
         .map_err(|e| e.to_string())
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use hull_mount::Access;
-use hull_storage::{DriverName, Locator, Result, Source, Store, Tie, VolumeSpec};
+use hull_storage::{DriverName, Locator, Placement, Result, Source, Store, Tie, VolumeSpec};
 
 use super::Name;
 use crate::sim::{Disk, Lab, Machine, Node};
@@ -26,8 +26,14 @@ pub trait Subject {
     /// After this, processes work again.
     fn revive(&self);
 
-    /// A new volume at `name`, for stores that cannot make an empty one.
+    /// Makes a volume without files at `name`.
     fn create(&self, store: &Store, name: Name) -> Result<Locator>;
+
+    /// Where [`Subject::create`] puts it.
+    fn planned(&self, store: &Store, name: Name) -> Result<Locator> {
+        let to = Placement::exactly(&self.dir().join(name.text())).expect("a name is a last component");
+        Ok(store.driver(self.driver())?.new_layout(&to, None)?.at)
+    }
 
     /// Writes a file into a volume.
     fn write(&self, at: &Locator, file: &str, text: &str) -> std::result::Result<(), String>;
@@ -41,7 +47,7 @@ pub trait Subject {
     /// What ties a clone to its source `from`.
     fn tie(&self, store: &Store, from: &Locator, access: Access) -> Tie {
         let Ok(driver) = store.driver(self.driver()) else { return Tie::None };
-        let place = hull_storage::Placement::exactly(&self.dir().join("tie"));
+        let place = Placement::exactly(&self.dir().join("tie"));
         let offer = driver
             .copy_on_write()
             .zip(place)
@@ -93,7 +99,7 @@ impl Subject for SimSubject {
 
     fn create(&self, store: &Store, name: Name) -> Result<Locator> {
         let path = self.dir().join(name.text());
-        let to = hull_storage::Placement::exactly(&path).expect("a name is a last component");
+        let to = Placement::exactly(&path).expect("a name is a last component");
         store.create(self.driver, &to, &VolumeSpec::default())
     }
 
