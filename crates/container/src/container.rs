@@ -95,10 +95,24 @@ impl<'a> Container<'a> {
         self.all.lock(&self.lxcpath, &self.name, kind)
     }
 
-    /// Fails with [`ErrorKind::NotFound`] when it is not defined (any more).
+    /// Fails with [`ErrorKind::InUse`] when it is not made yet, be it by Hull or LXC, be it now or by a command that
+    /// was interrupted.
+    pub fn require_complete(&self) -> Result<()> {
+        if !files::exists(&self.home().join(hull_storage::host::PARTIAL))? {
+            return Ok(());
+        }
+        let text = format!(
+            "the creation of {} is not finished: wait for it, or run `hull recover` if it was interrupted",
+            self.name
+        );
+        Err(Error::new(ErrorKind::InUse, text))
+    }
+
+    /// Fails with [`ErrorKind::NotFound`] when it is not defined (any more), and with [`ErrorKind::InUse`] while LXC
+    /// is making it.
     pub(crate) fn require_defined(&self) -> Result<()> {
         if self.is_defined() {
-            return Ok(());
+            return crate::partial::require_not_in_the_making(self);
         }
         let text = format!("there is no container {} in {}", self.name, self.lxcpath.display());
         Err(Error::new(ErrorKind::NotFound, text))

@@ -4,7 +4,8 @@
 use std::path::Path;
 
 use hull_storage::lock::Kind;
-use hull_storage::{Error, Plan, Result, files, lies_in};
+use hull_storage::{Error, ErrorKind, Plan, Result, files, lies_in};
+use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, Mode, OFlags};
 
 use crate::container::Container;
@@ -44,6 +45,19 @@ pub(crate) fn is_leftover(container: &Container<'_>) -> Result<bool> {
     is_left(&container.home())
 }
 
+/// Fails with [`ErrorKind::InUse`] while stock LXC is making `container`. LXC holds only the marker locked then, not
+/// the container. (While Hull makes one, the container is locked.)
+pub(crate) fn require_not_in_the_making(container: &Container<'_>) -> Result<()> {
+    match marker(&container.home())? {
+        Some(marker) if hull_sys::lock::is_held(&marker, Kind::Exclusive)? => {
+            let text =
+                format!("container {} is being created by LXC: wait until that is done", container.name);
+            Err(Error::new(ErrorKind::InUse, text))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// [`remove`] for a caller that holds the container's lock and has looked.
 pub(crate) fn remove_locked(container: &Container<'_>) -> Result<()> {
     let home = container.home();
@@ -61,21 +75,26 @@ pub(crate) fn remove_locked(container: &Container<'_>) -> Result<()> {
     })
 }
 
-/// Whether `home` holds LXC's marker, which is empty, and nobody holds it locked.
+/// Whether `home` holds LXC's marker and nobody holds it locked.
 fn is_left(home: &Path) -> Result<bool> {
+    match marker(home)? {
+        Some(marker) => Ok(!hull_sys::lock::is_held(&marker, Kind::Exclusive)?),
+        None => Ok(false),
+    }
+}
+
+/// LXC's marker in `home`, if it is there. It is empty; Hull's own is not.
+fn marker(home: &Path) -> Result<Option<OwnedFd>> {
     let path = home.join(PARTIAL);
     if !files::exists(&path)? {
-        return Ok(false);
+        return Ok(None);
     }
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let failed = |e| Error::os(format!("cannot look at {}", path.display()), e);
     let marker = match rustix::fs::openat(CWD, &path, flags, Mode::empty()) {
         Ok(marker) => marker,
-        Err(rustix::io::Errno::NOENT) => return Ok(false),
+        Err(rustix::io::Errno::NOENT) => return Ok(None),
         Err(e) => return Err(failed(e)),
     };
-    if rustix::fs::fstat(&marker).map_err(failed)?.st_size != 0 {
-        return Ok(false);
-    }
-    Ok(!hull_sys::lock::is_held(&marker, Kind::Exclusive)?)
+    Ok((rustix::fs::fstat(&marker).map_err(failed)?.st_size == 0).then_some(marker))
 }

@@ -260,9 +260,7 @@ fn life() {
     eventually("it boots", || g.rootfs().join("etc/booted").exists());
     let boots = || std::fs::read_to_string(g.rootfs().join("etc/boots")).unwrap_or_default().lines().count();
     let first = g.client().init_pid().unwrap();
-    // Init may end the command that asks before that has ended by itself.
-    let asked = g.attach(&[], "reboot");
-    assert!(matches!(asked.code, Some(0 | 143 | 137)), "{asked:?}");
+    g.attach(&[], "reboot").ok();
     eventually("it boots again", || boots() == 2 && g.is_running());
     assert_ne!(g.client().init_pid().unwrap(), first);
     let config = Config::load(&g.home().join("config")).unwrap();

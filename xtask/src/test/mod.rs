@@ -44,6 +44,8 @@ fn run(arguments: &[String]) -> Result<bool> {
     let expected =
         std::fs::read_to_string(root.join(EXPECTED)).map_err(|e| format!("cannot read {EXPECTED}: {e}"))?;
     let expected = skips::expected(&expected)?;
+    // The end-to-end tests run these, and cargo does not build the programs of other packages for a test.
+    process::succeed(process::cargo(&root).args(["build", "-p", "hull-cli", "-p", "hull-monitor"]))?;
     let target = target(&root)?;
     let file = target.join(format!("skips-{}", std::process::id()));
     std::fs::write(&file, "").map_err(|error| format!("cannot write {}: {error}", file.display()))?;

@@ -44,6 +44,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Outcome {
     if container.state()? != State::Stopped {
         return Err(Failure::new(format!("{} is already running", args.name)));
     }
+    container.require_complete()?;
     let mut launch = Launch::new(session.containers().lxcpath(), &args.name);
     launch.allow_unconfined.clone_from(&args.allow_unconfined);
     launch.set.clone_from(&args.set);

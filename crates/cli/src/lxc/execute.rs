@@ -50,6 +50,7 @@ pub(super) fn run(call: &Call<'_>) -> Outcome {
     if command.is_empty() {
         return Err(Failure::new("say what to run: -- COMMAND, or set lxc.execute.cmd"));
     }
+    container.require_complete()?;
     let mut launch = Launch::new(session.containers().lxcpath(), name);
     launch.reaped = true;
     launch.config = config;

@@ -49,8 +49,11 @@ pub(super) fn run(call: &Call<'_>) -> Outcome {
         )));
     }
     if container.state()? != hull_ipc::State::Stopped {
-        return Err(Failure::new(format!("{name} is already running")));
+        // LXC's lxc-start says so and succeeds: what was asked for is the case.
+        call.warn(&format!("{name} is already running"));
+        return Ok(ExitCode::SUCCESS);
     }
+    container.require_complete()?;
     let mut launch = Launch::new(session.containers().lxcpath(), name);
     launch.config = rcfile(call)?;
     launch.pidfile = call.path("pidfile");

@@ -35,12 +35,15 @@ pub(crate) struct Automatic {
     pub(crate) proc: Option<Writable>,
     pub(crate) sys: Option<Writable>,
     pub(crate) cgroup: Option<Cgroups>,
+    /// The container may administer its network (`CAP_NET_ADMIN`): else the settings below `/proc/sys/net` stay
+    /// read-only where others are, as in LXC. The kernel would let its root write them without the capability.
+    pub(crate) network: bool,
 }
 
 /// Mounts proc and sysfs.
 pub(crate) fn mount_kernel(inside: &Inside, what: Automatic) -> Result<()> {
     if let Some(writable) = what.proc {
-        proc(inside, writable).during("mounting /proc")?;
+        proc(inside, writable, what.network).during("mounting /proc")?;
     }
     if let Some(writable) = what.sys {
         sys(inside, writable).during("mounting /sys")?;
@@ -106,7 +109,7 @@ const HARDENED: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
     .union(MountAttrFlags::MOUNT_ATTR_NODEV)
     .union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
 
-fn proc(inside: &Inside, writable: Writable) -> Result<()> {
+fn proc(inside: &Inside, writable: Writable, network: bool) -> Result<()> {
     let context = FsContext::open("proc")?;
     context.set("source", OsStr::new("proc"))?;
     let proc = context.mount(HARDENED)?;
@@ -120,7 +123,9 @@ fn proc(inside: &Inside, writable: Writable) -> Result<()> {
             // Absent from kernels without magic keys.
             let trigger = subtree(&proc, "sysrq-trigger", true).ok();
             call::attach(&settings, open_below(&proc, "sys")?, Path::new(""))?;
-            call::attach(net, open_below(&settings, "net")?, Path::new(""))?;
+            if network {
+                call::attach(net, open_below(&settings, "net")?, Path::new(""))?;
+            }
             trigger
                 .map_or(Ok(()), |t| Ok(call::attach(t, open_below(&proc, "sysrq-trigger")?, Path::new(""))?))
         }

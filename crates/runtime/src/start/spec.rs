@@ -62,6 +62,7 @@ pub(crate) fn automatic(c: &Config) -> Result<Automatic> {
             full: g.full,
             force: g.force,
         }),
+        network: capabilities(c)?.contains("net_admin"),
     })
 }
 
