@@ -183,10 +183,7 @@ impl Containers {
 
     /// Takes LXC's own lock of a container (`<rundir>/lxc/lock/<lxcpath>/.<name>`).
     pub(crate) fn lock(&self, lxcpath: &Path, name: &str, kind: Kind) -> Result<FileLock> {
-        let mut path = self.rundir.join("lxc/lock");
-        path.extend(lxcpath.components().skip(1));
-        path.push(format!(".{name}"));
-        FileLock::acquire(&path, kind, self.wait, &format_args!("container {name}"))
+        lock_container(&self.rundir, lxcpath, name, kind, self.wait)
     }
 
     /// Locks the list of those who need the container in `home`.
@@ -198,4 +195,15 @@ impl Containers {
         let what = format!("the list of clones of {}", home.display());
         FileLock::acquire(&path, Kind::Exclusive, self.wait, &what)
     }
+}
+
+/// Takes LXC's own lock of a container (`<rundir>/lxc/lock/<lxcpath>/.<name>`), shared with whoever only reads it.
+///
+/// A container that is being started is locked until its monitor answers, so that it cannot be destroyed or
+/// renamed between the look at its state and its start.
+pub fn lock_container(rundir: &Path, lxcpath: &Path, name: &str, kind: Kind, wait: Wait) -> Result<FileLock> {
+    let mut path = rundir.join("lxc/lock");
+    path.extend(lxcpath.components().skip(1));
+    path.push(format!(".{name}"));
+    FileLock::acquire(&path, kind, wait, &format_args!("container {name}"))
 }

@@ -28,7 +28,7 @@ mod template;
 
 pub use clone::CloneRequest;
 pub use container::Container;
-pub use containers::{Containers, Options};
+pub use containers::{Containers, Options, lock_container};
 pub use create::{Content, CreateRequest};
 pub use dependents::Dependent;
 pub use destroy::DestroyRequest;

@@ -7,11 +7,13 @@ mod volumes;
 use arguments::Arguments;
 use hull_config::Config;
 use hull_runtime::{Command, Error, Mode, Result, Start, launch, supervise};
+use hull_storage::lock::{FileLock, Kind, Wait};
 use hull_sys::process;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use volumes::Volumes;
 
@@ -82,7 +84,9 @@ fn run(words: Vec<String>) -> Result<u8> {
     if !arguments.foreground {
         let _ = rustix::process::setsid();
     }
-    let config = match load(&arguments) {
+    let starting = lock(&arguments);
+    let config = match starting.as_ref().map_err(|e| Error::new(e.to_string())).and_then(|_| load(&arguments))
+    {
         Ok(config) => config,
         Err(e) => {
             launch::report_failure(status, &e);
@@ -99,8 +103,28 @@ fn run(words: Vec<String>) -> Result<u8> {
         let null = null.map_err(|e| hull_sys::Error::new("open(/dev/null)", e))?;
         (0..=2).try_for_each(|target| process::set_standard(&null, target))?;
     }
-    let volumes = Volumes::new();
+    let volumes = Volumes::new(starting.ok().flatten());
     supervise::run(Start { status, ..start(arguments, config, &volumes) }).map(code)
+}
+
+/// Locks the container against being destroyed or renamed while it starts. Who may not write lock files starts it
+/// without, as LXC does.
+fn lock(arguments: &Arguments) -> hull_storage::Result<Option<FileLock>> {
+    let Some(rundir) = rundir() else { return Ok(None) };
+    let wait = Wait::UpTo(Duration::from_secs(30));
+    match hull_container::lock_container(&rundir, &arguments.lxcpath, &arguments.name, Kind::Shared, wait) {
+        Ok(lock) => Ok(Some(lock)),
+        Err(e) if e.kind() == hull_storage::ErrorKind::InUse => Err(e),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Where locks and sockets are: as LXC, root's under /run, a user's in his runtime directory.
+fn rundir() -> Option<PathBuf> {
+    match rustix::process::geteuid().is_root() {
+        true => Some("/run".into()),
+        false => std::env::var("XDG_RUNTIME_DIR").ok().map(PathBuf::from),
+    }
 }
 
 fn load(arguments: &Arguments) -> Result<Config> {
@@ -114,7 +138,6 @@ fn load(arguments: &Arguments) -> Result<Config> {
 }
 
 fn start(arguments: Arguments, config: Config, volumes: &Volumes) -> Start<'_> {
-    let root = rustix::process::geteuid().is_root();
     let variable = |name: &str| std::env::var(name).ok();
     let command = match (arguments.command.is_empty(), arguments.reaped) {
         (true, _) => Command::Init,
@@ -130,7 +153,7 @@ fn start(arguments: Arguments, config: Config, volumes: &Volumes) -> Start<'_> {
         provider: volumes,
         status: None,
         pidfile: arguments.pidfile,
-        rundir: if root { Some("/run".into()) } else { variable("XDG_RUNTIME_DIR").map(PathBuf::from) },
+        rundir: rundir(),
         share: arguments.share,
         allow_unconfined: arguments.allow_unconfined,
         inherited: std::env::vars().collect(),

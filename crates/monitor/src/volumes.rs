@@ -3,25 +3,31 @@
 use hull_config::Config;
 use hull_mount::{Access, DetachedMount, MountPlan, MountSource};
 use hull_runtime::{Error, Result, Rootfs, RootfsOptions, RootfsProvider, RootfsSource};
+use hull_storage::lock::FileLock;
 use hull_storage::{Registry, Settings};
 use rustix::fd::BorrowedFd;
+use std::cell::RefCell;
 
 /// Opens volumes.
 #[derive(Debug)]
 pub(crate) struct Volumes {
     registry: Registry,
     settings: Settings,
+    starting: RefCell<Option<FileLock>>,
 }
 
 impl Volumes {
-    /// Opens volumes of every store of this build.
-    pub(crate) fn new() -> Self {
-        Self { registry: hull_drivers::builtin(), settings: Settings::default() }
+    /// Opens volumes of every store of this build. `starting` keeps others from destroying or renaming the
+    /// container until its root file system is open, by when its command socket says that it runs.
+    pub(crate) fn new(starting: Option<FileLock>) -> Self {
+        let starting = RefCell::new(starting);
+        Self { registry: hull_drivers::builtin(), settings: Settings::default(), starting }
     }
 }
 
 impl RootfsProvider for Volumes {
     fn open(&self, config: &Config, userns: Option<BorrowedFd<'_>>) -> Result<Option<Rootfs>> {
+        let _starting = self.starting.take();
         let Some(rootfs) = config.rootfs_path() else { return Ok(None) };
         let failed = |e: hull_storage::Error| Error::new(format!("lxc.rootfs.path: {e}"));
         let at = self.registry.locate(rootfs.whole().as_ref()).map_err(failed)?;

@@ -1,54 +1,10 @@
 //! Capabilities: their names, and dropping them for good. capabilities(7).
 
+use hull_sys::capability::NAMES;
 use rustix::thread::{CapabilitySet, CapabilitySets};
 use std::fmt;
 
 use crate::{Error, Result};
-
-/// Every capability by number, as `<linux/capability.h>` names them, in lower case and without `CAP_`.
-const NAMES: [&str; 41] = [
-    "chown",
-    "dac_override",
-    "dac_read_search",
-    "fowner",
-    "fsetid",
-    "kill",
-    "setgid",
-    "setuid",
-    "setpcap",
-    "linux_immutable",
-    "net_bind_service",
-    "net_broadcast",
-    "net_admin",
-    "net_raw",
-    "ipc_lock",
-    "ipc_owner",
-    "sys_module",
-    "sys_rawio",
-    "sys_chroot",
-    "sys_ptrace",
-    "sys_pacct",
-    "sys_admin",
-    "sys_boot",
-    "sys_nice",
-    "sys_resource",
-    "sys_time",
-    "sys_tty_config",
-    "mknod",
-    "lease",
-    "audit_write",
-    "audit_control",
-    "setfcap",
-    "mac_override",
-    "mac_admin",
-    "syslog",
-    "wake_alarm",
-    "block_suspend",
-    "audit_read",
-    "perfmon",
-    "bpf",
-    "checkpoint_restore",
-];
 
 /// A set of capabilities, one bit each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 
 pub mod bpf;
 pub mod btrfs;
+pub mod capability;
 pub mod clock;
 mod error;
 pub mod fd;
