@@ -114,7 +114,9 @@ fn hooks_run_with_lxcs_words_and_variables() {
             let inside = house.at("c1", "rootfs/log");
             assert!(eventually(Duration::from_secs(5), || inside.exists()));
             let logs = [&log, &inside].map(|file| std::fs::read_to_string(file).unwrap_or_default());
-            [&log, &inside].map(|file| std::fs::remove_file(file).expect("a log"));
+            for file in [&log, &inside] {
+                std::fs::remove_file(file).expect("a log");
+            }
             logs
         };
         house.stock(&["lxc-start", "-n", "c1"]).ok();
