@@ -35,7 +35,7 @@ fn arguments() -> Result<Arguments, String> {
         match word.as_str() {
             "--hull" => parsed.hull = value()?.into(),
             "--rounds" => {
-                parsed.rounds = value()?.parse().map_err(|_| "--rounds needs a number".to_owned())?
+                parsed.rounds = value()?.parse().map_err(|_| "--rounds needs a number".to_owned())?;
             }
             "--scratch" => parsed.scratch = Some(value()?.into()),
             other => {
