@@ -119,6 +119,9 @@ fn mounted() {
 
 #[test]
 fn devices_and_network() {
+    // A container on the host's network must leave it as it is.
+    let network = || std::fs::read_to_string("/proc/net/fib_trie").unwrap_or_default();
+    let before = network();
     compare(
         "devices_and_network",
         &[
@@ -131,6 +134,7 @@ fn devices_and_network() {
             "lxc.cgroup.nosuch.file = 1",
         ],
     );
+    assert_eq!(network(), before, "the host's addresses and routes");
 }
 
 #[test]
