@@ -43,7 +43,8 @@ impl Draws<'_> {
             8..11 => &["clone", &one, &other, "-"],
             11..14 => &["snapshot", &one],
             14 => &["unsnapshot", &one, &snapshot],
-            15..18 => &["restore", &one, &snapshot],
+            15..17 => &["restore", &one, &snapshot],
+            17 => &["restore-as", &one, &snapshot, &other],
             18..20 => &["rename", &one, &other],
             20..23 => &["destroy", &one],
             _ => &["recover"],
@@ -74,9 +75,18 @@ mod tests {
         };
         assert_eq!(draw(1), draw(1));
         assert_ne!(draw(1), draw(2));
-        for word in
-            ["unpack", "copy", "clone", "snapshot", "unsnapshot", "restore", "rename", "destroy", "recover"]
-        {
+        for word in [
+            "unpack",
+            "copy",
+            "clone",
+            "snapshot",
+            "unsnapshot",
+            "restore",
+            "restore-as",
+            "rename",
+            "destroy",
+            "recover",
+        ] {
             assert!(draw(1).iter().any(|words| words[0] == word), "{word} is never drawn");
         }
     }
