@@ -52,11 +52,10 @@ fn run(arguments: &[String]) -> Result<bool> {
     let seed = seed.unwrap_or_else(fresh_seed);
     println!("soak {kind}: from seed {seed}, for {minutes} minutes");
     let held = (found.soak)(seed, Duration::from_secs(minutes.saturating_mul(60)))?;
-    match held {
-        true => println!("soak {kind}: all held"),
-        false => {
-            println!("soak {kind}: FAILED; to see it again, give the seed above that failed with --seed")
-        }
+    if held {
+        println!("soak {kind}: all held");
+    } else {
+        println!("soak {kind}: FAILED; to see it again, give the seed above that failed with --seed");
     }
     Ok(held)
 }
