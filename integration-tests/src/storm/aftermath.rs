@@ -179,8 +179,10 @@ mod tests {
     use crate::grounds::Lxcpath;
     use crate::{manifest, operation};
 
+    type Harm = fn(&Lxcpath);
+
     /// What is found after `c0`, with a snapshot, was made and `harm` done.
-    fn after(harm: fn(&Lxcpath)) -> Vec<String> {
+    fn after(harm: Harm) -> Vec<String> {
         let dir = tempfile::tempdir().unwrap();
         let at = Lxcpath { lxcpath: dir.path().join("lxc"), rundir: dir.path().join("run") };
         let tree = dir.path().join("tree");
@@ -201,7 +203,7 @@ mod tests {
 
     #[test]
     fn each_harm_is_found() {
-        let harms: &[(fn(&Lxcpath), &str)] = &[
+        let harms: &[(Harm, &str)] = &[
             (|at| fs::create_dir(at.home("stray")).unwrap(), "stray is no container"),
             (|at| fs::write(at.home("c0/odd"), "").unwrap(), "odd does not belong there"),
             (|at| fs::create_dir(at.home("c0/snaps/.new-1.snap1")).unwrap(), ".new-1.snap1 is no container"),
