@@ -30,7 +30,10 @@ fn main() -> ExitCode {
     words.remove(0);
     match run(words) {
         Ok(code) => ExitCode::from(code),
-        Err(e) => fail(&e.to_string()),
+        Err(e) => {
+            fail(&e.to_string());
+            ExitCode::from(e.exit_code())
+        }
     }
 }
 

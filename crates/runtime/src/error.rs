@@ -11,12 +11,16 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub struct Error {
     message: String,
     errno: Option<Errno>,
+    exit_code: u8,
 }
+
+/// What a program ends with that failed for a reason of its own.
+const FAILURE: u8 = 1;
 
 impl Error {
     /// An error that is not a kernel call's: `message` names the thing, the reason and the remedy.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), errno: None }
+        Self { message: message.into(), errno: None, exit_code: FAILURE }
     }
 
     /// The error of the kernel call `call`, which failed with `errno`.
@@ -26,12 +30,29 @@ impl Error {
 
     /// The same error with a message that crossed a process boundary.
     pub(crate) fn received(message: String, errno: i32) -> Self {
-        Self { message, errno: (errno != 0).then(|| Errno::from_raw_os_error(errno)) }
+        let errno = (errno != 0).then(|| Errno::from_raw_os_error(errno));
+        Self { message, errno, exit_code: FAILURE }
     }
 
     /// The error number, if a kernel call failed.
     pub fn errno(&self) -> Option<Errno> {
         self.errno
+    }
+
+    /// What a program that fails for this error ends with: as a shell, 127 for a command that is not there, 126 for one
+    /// that cannot be executed; 1 for all else.
+    pub fn exit_code(&self) -> u8 {
+        self.exit_code
+    }
+
+    /// The error of executing the user's command.
+    pub(crate) fn of_command(self) -> Self {
+        Self { exit_code: if self.errno == Some(Errno::NOENT) { 127 } else { 126 }, ..self }
+    }
+
+    /// The error of a process that ended with `exit_code` because of it.
+    pub(crate) fn ending_with(self, exit_code: u8) -> Self {
+        Self { exit_code, ..self }
     }
 
     /// The error, told what was being done.
@@ -51,7 +72,7 @@ impl std::error::Error for Error {}
 
 impl From<hull_sys::Error> for Error {
     fn from(e: hull_sys::Error) -> Self {
-        Self { errno: Some(e.errno()), message: e.to_string() }
+        Self { errno: Some(e.errno()), message: e.to_string(), exit_code: FAILURE }
     }
 }
 
