@@ -12,10 +12,9 @@ pub(super) fn soak(kind: &str, seed: u64, time: Duration) -> Result<bool> {
     process::succeed(process::cargo(&root).args(["build", "-p", "hull-integration-tests", "--bins"]))?;
     let program = test::target(&root)?.join("debug/hull-soak");
     let mut command = if process::is_root() {
-        // In mount and process namespaces of its own: when it is interrupted, its scratch file systems and
-        // whoever works on them go with it.
+        // In a mount namespace of its own: when it is interrupted, its scratch file systems go with it.
         let mut unshare = process::command("unshare");
-        unshare.args(["--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]).arg(&program);
+        unshare.arg("--mount").arg(&program);
         unshare
     } else {
         process::command(&program)
