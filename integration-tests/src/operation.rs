@@ -70,6 +70,11 @@ pub fn run(all: &Containers, words: &[&str]) -> Result<()> {
             let request = RestoreRequest { snapshot: snapshot.into(), new_name: None, dry_run: false };
             all.existing(name)?.restore(&request).map(drop)
         }
+        ["restore-as", name, snapshot, new] => {
+            let new_name = Some(new.into());
+            let request = RestoreRequest { snapshot: snapshot.into(), new_name, dry_run: false };
+            all.existing(name)?.restore(&request).map(drop)
+        }
         ["rename", name, new] => all.existing(name)?.rename(new, false).map(drop),
         ["destroy", name] => all
             .existing(name)?

@@ -1,11 +1,14 @@
 //! Operations side by side: each succeeds or fails with a clear error, and nothing is left behind.
 
 use std::fs;
+use std::process::Command;
 use std::sync::Barrier;
+use std::time::Duration;
 
 use hull_container::ErrorKind;
 use hull_integration_tests::grounds::{Ground, Lxcpath};
 use hull_integration_tests::operation;
+use hull_storage::lock::{Kind, Wait};
 
 fn run(at: &Lxcpath, words: &[&str]) -> hull_container::Result<()> {
     operation::run(&operation::containers(&at.lxcpath, &at.rundir, None)?, words)
@@ -130,4 +133,71 @@ fn one_name_for_two() {
             assert_eq!(leftovers(&at), [""; 0]);
         }
     }
+}
+
+/// Carries `words` out while somebody else has `c0` locked, who does `meanwhile` and lets go of it.
+fn waiting(at: &Lxcpath, words: &[&str], meanwhile: impl FnOnce()) -> hull_container::Result<()> {
+    let lock = hull_container::lock_container(&at.rundir, &at.lxcpath, "c0", Kind::Exclusive, Wait::No);
+    let lock = lock.expect("nobody else has it");
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| run(at, words));
+        // Time to find everything in order and to come to the lock.
+        std::thread::sleep(Duration::from_millis(150));
+        meanwhile();
+        drop(lock);
+        waits.join().expect("no panic")
+    })
+}
+
+fn in_a_directory() -> (tempfile::TempDir, Lxcpath) {
+    let dir = tempfile::tempdir().expect("a scratch directory");
+    let at = Lxcpath { lxcpath: dir.path().join("lxc"), rundir: dir.path().join("run") };
+    run(&at, &["create", "c0", "dir"]).expect("made");
+    (dir, at)
+}
+
+/// Found by a kill storm: who has the lock may die before it is passed on, and what it had half made of the
+/// container is undone by whoever comes next. A clone of that would be one of a container that never was.
+#[test]
+fn what_a_dead_command_had_locked_is_settled_before_it_is_used() {
+    for moment in 0.. {
+        let (dir, at) = in_a_directory();
+        // With locks elsewhere, the crasher acts as the one who has the lock.
+        let other = dir.path().join("other");
+        let crasher = |moment: &str, words: &[&str]| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_hull-crasher"));
+            let status = command.args([&at.lxcpath, &other]).arg(moment).args(words).status();
+            status.expect("the crasher runs").success()
+        };
+        let mut ended = false;
+        let cloned = waiting(&at, &["copy", "c0", "new", "-"], || {
+            assert!(crasher("never", &["destroy", "c0"]));
+            ended = crasher(&moment.to_string(), &["create", "c0", "dir"]);
+        });
+        run(&at, &["recover"]).expect("all is settled");
+        assert_eq!(leftovers(&at), [""; 0], "killed at {moment}");
+        let there = at.home("c0").join("config").exists();
+        match cloned {
+            Ok(()) => assert!(there, "killed at {moment}: it was cloned and never made"),
+            Err(e) => {
+                assert_eq!(e.kind(), ErrorKind::NotFound, "killed at {moment}: {e}");
+                assert!(!there, "killed at {moment}: it is there: {e}");
+            }
+        }
+        if ended {
+            break;
+        }
+    }
+}
+
+/// Found by a kill storm: the snapshot was only looked for before the container was locked.
+#[test]
+fn a_snapshot_deleted_before_its_restore_gets_the_lock_is_not_found() {
+    let (dir, at) = in_a_directory();
+    run(&at, &["snapshot", "c0"]).expect("made");
+    let error = waiting(&at, &["restore", "c0", "snap0"], || {
+        fs::rename(at.home("c0").join("snaps/snap0"), dir.path().join("gone")).expect("it is there");
+    })
+    .expect_err("nothing is there to be restored");
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
 }

@@ -6,6 +6,7 @@ mod install;
 mod packages;
 mod process;
 mod rust_text;
+mod soak;
 mod test;
 mod toml_lines;
 mod workspace;
@@ -27,7 +28,7 @@ struct Subcommand {
 
 /// Every command, in the order of the usage text.
 const SUBCOMMANDS: &[Subcommand] =
-    &[check::SUBCOMMAND, test::SUBCOMMAND, install::SUBCOMMAND, demo::SUBCOMMAND];
+    &[check::SUBCOMMAND, test::SUBCOMMAND, install::SUBCOMMAND, demo::SUBCOMMAND, soak::SUBCOMMAND];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

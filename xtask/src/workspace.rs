@@ -1,5 +1,6 @@
 //! What the rules look at: the workspace's crates, the packages it pulls in, and its text files, read once.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -37,7 +38,7 @@ pub(crate) struct Dependency {
 }
 
 /// One package of the resolved graph.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Package {
     /// Name and version.
     pub(crate) id: String,
@@ -45,6 +46,19 @@ pub(crate) struct Package {
     pub(crate) license: Option<String>,
     /// Where it comes from; `None` for our own.
     pub(crate) source: Option<String>,
+    /// The C library that it says it links.
+    pub(crate) links: Option<String>,
+    /// The ids of its normal dependencies, those for Windows alone left out.
+    pub(crate) uses: Vec<String>,
+    /// The ids of what its build script is built of.
+    pub(crate) builds_with: Vec<String>,
+}
+
+impl Package {
+    /// Its name, without the version.
+    pub(crate) fn name(&self) -> &str {
+        self.id.split(' ').next().unwrap_or_default()
+    }
 }
 
 /// One text file of the source tree.
@@ -103,11 +117,26 @@ impl Workspace {
         let ours = list(&metadata["workspace_members"]);
         let mut workspace =
             Self { target: text(&metadata["target_directory"]).into(), root, ..Self::default() };
-        for package in list(&metadata["packages"]) {
+        let id = |package: &Value| format!("{} {}", text(&package["name"]), text(&package["version"]));
+        let packages = list(&metadata["packages"]);
+        let ids: BTreeMap<String, String> = packages.iter().map(|p| (text(&p["id"]), id(p))).collect();
+        let nodes: BTreeMap<String, Vec<Value>> = list(&metadata["resolve"]["nodes"])
+            .iter()
+            .map(|node| (text(&node["id"]), list(&node["deps"])))
+            .collect();
+        for package in packages {
+            let arrows = nodes.get(&text(&package["id"])).map(Vec::as_slice).unwrap_or_default();
+            let to = |kind: Option<&str>| {
+                let chosen = arrows.iter().filter(|arrow| is_of_kind(arrow, kind));
+                chosen.filter_map(|arrow| ids.get(&text(&arrow["pkg"])).cloned()).collect()
+            };
             workspace.packages.push(Package {
-                id: format!("{} {}", text(&package["name"]), text(&package["version"])),
+                id: id(&package),
                 license: package["license"].as_str().map(str::to_owned),
                 source: package["source"].as_str().map(str::to_owned),
+                links: package["links"].as_str().map(str::to_owned),
+                uses: to(None),
+                builds_with: to(Some("build")),
             });
             if !ours.contains(&package["id"]) {
                 continue;
@@ -126,6 +155,12 @@ impl Workspace {
         }
         workspace
     }
+}
+
+/// Whether `arrow` of cargo's resolved graph is one of `kind` (`None`: a normal one) on any system but Windows.
+fn is_of_kind(arrow: &Value, kind: Option<&str>) -> bool {
+    let kinds = arrow["dep_kinds"].as_array().map(Vec::as_slice).unwrap_or_default();
+    kinds.iter().any(|one| one["kind"].as_str() == kind && one["target"].as_str() != Some("cfg(windows)"))
 }
 
 /// Adds every text file below `folder`, leaving out git's own folder, build output and generated caches.

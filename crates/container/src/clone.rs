@@ -96,6 +96,9 @@ impl Container<'_> {
         // Looked at again under the lock; a copy onto itself could never get both locks.
         new.require_free()?;
         let _locks = self.lock_pair(new)?;
+        if !request.dry_run {
+            self.all.settle(&mut made.warnings);
+        }
         self.require_defined()?;
         if !request.allow_running {
             self.require_stopped("copy")?;

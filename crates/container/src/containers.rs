@@ -174,10 +174,19 @@ impl Containers {
     }
 
     /// Settles what dead commands left before a new operation begins; what cannot be settled is a warning.
+    ///
+    /// To be called with the containers locked that the operation works on: a command that has one of them locked
+    /// may die until then, and its half-done work is undone by whoever settles next, under the operation's feet.
+    /// Called before as well, it frees names that dead commands have taken.
     pub(crate) fn settle(&self, warnings: &mut Vec<String>) {
-        match self.store.recover() {
-            Ok(recovered) => warnings.extend(recovered.failed.iter().map(ToString::to_string)),
-            Err(e) => warnings.push(e.to_string()),
+        let failed = match self.store.recover() {
+            Ok(recovered) => recovered.failed.iter().map(ToString::to_string).collect(),
+            Err(e) => vec![e.to_string()],
+        };
+        for warning in failed {
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
         }
     }
 

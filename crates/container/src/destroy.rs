@@ -26,13 +26,13 @@ impl<'a> Container<'a> {
     /// are not to go with it, while clones need it, and when its root file system is not provably its own.
     pub fn destroy(&self, request: &DestroyRequest) -> Result<Made> {
         let mut made = Made::new(&self.name);
+        let _lock = self.lock(Kind::Exclusive)?;
         if !request.dry_run {
             self.all.settle(&mut made.warnings);
-        }
-        let _lock = self.lock(Kind::Exclusive)?;
-        if !request.dry_run && crate::partial::is_leftover(self)? {
-            crate::partial::remove_locked(self)?;
-            return Ok(made);
+            if crate::partial::is_leftover(self)? {
+                crate::partial::remove_locked(self)?;
+                return Ok(made);
+            }
         }
         self.require_defined()?;
         self.require_stopped("destroy")?;

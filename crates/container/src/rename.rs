@@ -33,6 +33,9 @@ impl Container<'_> {
             let first = self.lock(Kind::Exclusive)?;
             (first, new.lock(Kind::Exclusive)?)
         };
+        if !dry_run {
+            self.all.settle(&mut made.warnings);
+        }
         self.require_defined()?;
         self.require_stopped("rename")?;
         new.require_free()?;

@@ -39,11 +39,13 @@ impl Container<'_> {
             return snapshot.clone_into(&new, &clone, &[]).map_err(|e| e.during("restore"));
         }
         let mut made = Made::new(&self.name);
+        let _lock = self.lock(Kind::Exclusive)?;
         if !request.dry_run {
             self.all.settle(&mut made.warnings);
         }
-        let _lock = self.lock(Kind::Exclusive)?;
         self.require_defined()?;
+        // Until the lock was had, another command could delete it.
+        let snapshot = self.existing_snapshot(&request.snapshot)?;
         self.require_stopped("restore").map_err(|e| e.during("restore"))?;
         self.require_no_dependents_but_snapshots("restored in place").map_err(|e| e.during("restore"))?;
         if request.dry_run {

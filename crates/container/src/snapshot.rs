@@ -43,10 +43,14 @@ impl Container<'_> {
         let dir = self.snapshot_dir();
         if !request.dry_run && !files::is_dir(&dir) {
             // Empty, it changes nothing for anybody, so it needs no transaction.
-            std::fs::create_dir_all(&dir).map_err(|e| {
-                let errno = rustix::io::Errno::from_io_error(&e).unwrap_or(rustix::io::Errno::IO);
-                Error::os(format!("cannot make {}", dir.display()), errno)
-            })?;
+            // Not its parents: a container that is destroyed this moment must not get a directory again.
+            match std::fs::create_dir(&dir) {
+                Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
+                    let errno = rustix::io::Errno::from_io_error(&e).unwrap_or(rustix::io::Errno::IO);
+                    return Err(Error::os(format!("cannot make {}", dir.display()), errno));
+                }
+                _ => {}
+            }
         }
         let mut extra = vec![(TIME, now().into_bytes())];
         extra.extend(request.comment.clone().map(|c| (COMMENT, c)));

@@ -170,3 +170,54 @@ fn subvolumes(dir: &Path) -> io::Result<Vec<PathBuf>> {
 fn names(dir: &Path) -> io::Result<Vec<String>> {
     fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::findings;
+    use crate::grounds::Lxcpath;
+    use crate::{manifest, operation};
+
+    type Harm = fn(&Lxcpath);
+
+    /// What is found after `c0`, with a snapshot, was made and `harm` done.
+    fn after(harm: Harm) -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let at = Lxcpath { lxcpath: dir.path().join("lxc"), rundir: dir.path().join("run") };
+        let tree = dir.path().join("tree");
+        fs::create_dir(&tree).unwrap();
+        fs::write(tree.join("file"), "text").unwrap();
+        let all = operation::containers(&at.lxcpath, &at.rundir, None).unwrap();
+        operation::run(&all, &["create", "c0", "dir"]).unwrap();
+        fs::copy(tree.join("file"), at.rootfs("c0").join("file")).unwrap();
+        operation::run(&all, &["snapshot", "c0"]).unwrap();
+        harm(&at);
+        findings(&at, &[manifest::of(&tree)])
+    }
+
+    #[test]
+    fn what_is_in_order_is_left_alone_until_it_is_destroyed() {
+        assert_eq!(after(|_| ()), [""; 0]);
+    }
+
+    #[test]
+    fn each_harm_is_found() {
+        let harms: &[(Harm, &str)] = &[
+            (|at| fs::create_dir(at.home("stray")).unwrap(), "stray is no container"),
+            (|at| fs::write(at.home("c0/odd"), "").unwrap(), "odd does not belong there"),
+            (|at| fs::create_dir(at.home("c0/snaps/.new-1.snap1")).unwrap(), ".new-1.snap1 is no container"),
+            (|at| fs::write(at.rootfs("c0").join("file"), "other").unwrap(), "its content is not whole"),
+            (
+                |at| fs::remove_file(at.rootfs("c0/snaps/snap0").join("file")).unwrap(),
+                "its content is not whole",
+            ),
+            (|at| fs::remove_dir_all(at.rootfs("c0")).unwrap(), "c0: "),
+            (|at| fs::create_dir(at.home(".hull/journal/x.record")).unwrap(), "x.record"),
+        ];
+        for (harm, said) in harms {
+            let found = after(*harm);
+            assert!(found.iter().any(|line| line.contains(said)), "{said:?} is not in {found:?}");
+        }
+    }
+}

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use hull_treefixture::Random;
 
 /// Few, so that operations meet.
-const NAMES: u64 = 6;
+const NAMES: u64 = 8;
 
 /// Kinds of errors (`hull_storage::ErrorKind`) that mean: not now, not so. All others mean that something broke.
 const REFUSALS: &[&str] = &["NotFound", "AlreadyExists", "InUse", "HasDependents"];
@@ -25,30 +25,40 @@ impl Draws<'_> {
         let kind = random.below(24);
         let (there, free): (Vec<String>, Vec<String>) =
             (0..NAMES).map(|n| format!("c{n}")).partition(|name| lxcpath.join(name).exists());
-        let mut pick = |names: &[String]| {
-            let (blind, number) = (random.below(8) == 0, random.next());
-            match names.len() as u64 {
-                len if len > 0 && !blind => names[(number % len) as usize].clone(),
-                _ => format!("c{}", number % NAMES),
-            }
-        };
-        let (one, other) = (pick(&there), pick(&free));
-        let snapshot = format!("snap{}", random.below(3));
+        let one = pick(random, &there, "c", NAMES);
+        let other = pick(random, &free, "c", NAMES);
+        let kept = std::fs::read_dir(lxcpath.join(&one).join("snaps")).into_iter().flatten();
+        let mut kept: Vec<String> =
+            kept.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+        // What is being made has a hidden name.
+        kept.retain(|name| !name.starts_with('.'));
+        kept.sort();
+        let snapshot = pick(random, &kept, "snap", 3);
         let archive = &self.archives[random.below(self.archives.len() as u64) as usize];
         let archive = archive.display().to_string();
         let words: &[&str] = match kind {
-            0..5 => &["unpack", &other, self.store, &archive],
-            5 => &["unpack", &other, "overlay", &archive],
-            6..8 => &["copy", &one, &other, "-"],
-            8..11 => &["clone", &one, &other, "-"],
-            11..14 => &["snapshot", &one],
-            14 => &["unsnapshot", &one, &snapshot],
-            15..18 => &["restore", &one, &snapshot],
-            18..20 => &["rename", &one, &other],
-            20..23 => &["destroy", &one],
+            0..3 | 21..23 => &["unpack", &other, self.store, &archive],
+            3 => &["unpack", &other, "overlay", &archive],
+            4..6 => &["copy", &one, &other, "-"],
+            6..9 => &["clone", &one, &other, "-"],
+            9..12 => &["snapshot", &one],
+            12 => &["unsnapshot", &one, &snapshot],
+            13..15 => &["restore", &one, &snapshot],
+            15 => &["restore-as", &one, &snapshot, &other],
+            16..18 => &["rename", &one, &other],
+            18..21 => &["destroy", &one],
             _ => &["recover"],
         };
         words.iter().map(|&word| word.to_owned()).collect()
+    }
+}
+
+/// One of `names` mostly; else, and when there are none, any of the `count` that begin with `prefix`.
+fn pick(random: &mut Random, names: &[String], prefix: &str, count: u64) -> String {
+    let (blind, number) = (random.below(8) == 0, random.next());
+    match names.len() as u64 {
+        len if len > 0 && !blind => names[(number % len) as usize].clone(),
+        _ => format!("{prefix}{}", number % count),
     }
 }
 
@@ -74,9 +84,18 @@ mod tests {
         };
         assert_eq!(draw(1), draw(1));
         assert_ne!(draw(1), draw(2));
-        for word in
-            ["unpack", "copy", "clone", "snapshot", "unsnapshot", "restore", "rename", "destroy", "recover"]
-        {
+        for word in [
+            "unpack",
+            "copy",
+            "clone",
+            "snapshot",
+            "unsnapshot",
+            "restore",
+            "restore-as",
+            "rename",
+            "destroy",
+            "recover",
+        ] {
             assert!(draw(1).iter().any(|words| words[0] == word), "{word} is never drawn");
         }
     }

@@ -144,7 +144,7 @@ mod tests {
         let mut workspace = fixture::files(&[("deny.toml", "[licenses]\nallow = [\n  \"MIT\",\n]\n")]);
         for (id, license) in [("good 1", Some("MIT")), ("bad 1", Some("GPL-3.0-only")), ("mute 1", None)] {
             let license = license.map(str::to_owned);
-            workspace.packages.push(Package { id: id.into(), license, source: None });
+            workspace.packages.push(Package { id: id.into(), license, ..Package::default() });
         }
         let findings = by_our_own(&workspace).0.findings;
         assert_eq!(findings, ["bad 1: GPL-3.0-only is not allowed by deny.toml", "mute 1: names no licence"]);

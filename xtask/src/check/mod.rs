@@ -3,6 +3,7 @@
 mod ambient;
 mod driver_names;
 mod file_size;
+mod footprint;
 mod hosts;
 mod layers;
 mod licences;
@@ -47,6 +48,7 @@ const RULES: &[Rule] = &[
     Rule { name: "file-size", check: file_size::check },
     Rule { name: "module-docs", check: module_docs::check },
     Rule { name: "manifests", check: manifests::check },
+    Rule { name: "footprint", check: footprint::check },
     Rule { name: "traces", check: traces::check },
     Rule { name: "hosts", check: hosts::check },
     Rule { name: "licences", check: licences::check },

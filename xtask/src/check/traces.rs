@@ -108,7 +108,7 @@ mod tests {
         let mut workspace = fixture::files(&[(".cargo/config.toml", "[alias]\n[source.crates-io]\n")]);
         for source in [None, Some(REGISTRY), Some("git+https://example.org/x")] {
             let source = source.map(str::to_owned);
-            workspace.packages.push(Package { id: "x 1".into(), license: None, source });
+            workspace.packages.push(Package { id: "x 1".into(), source, ..Package::default() });
         }
         let findings = check(&workspace).findings;
         assert_eq!(findings.len(), 2, "{findings:?}");
