@@ -68,7 +68,7 @@ pub(crate) fn tool(name: &str) -> Option<&'static Tool> {
 pub(crate) fn run(tool: &Tool, args: &[OsString]) -> ExitCode {
     let mut table = (tool.table)();
     let fail = |failure: &Failure| {
-        eprintln!("{}: {failure} (try {} --help)", tool.name, tool.name);
+        crate::output::complain(format_args!("{}: {failure} (try {} --help)", tool.name, tool.name));
         failure.exit_code()
     };
     let matches = match getopt::parse(&table, args) {
