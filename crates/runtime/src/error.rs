@@ -11,12 +11,13 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub struct Error {
     message: String,
     errno: Option<Errno>,
+    status: u8,
 }
 
 impl Error {
     /// An error that is not a kernel call's: `message` names the thing, the reason and the remedy.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), errno: None }
+        Self { message: message.into(), errno: None, status: 1 }
     }
 
     /// The error of the kernel call `call`, which failed with `errno`.
@@ -26,7 +27,32 @@ impl Error {
 
     /// The same error with a message that crossed a process boundary.
     pub(crate) fn received(message: String, errno: i32) -> Self {
-        Self { message, errno: (errno != 0).then(|| Errno::from_raw_os_error(errno)) }
+        Self { errno: (errno != 0).then(|| Errno::from_raw_os_error(errno)), ..Self::new(message) }
+    }
+
+    /// The program `name` cannot be executed, for `errno`; `path` is where it was looked for, if anywhere.
+    pub(crate) fn executing(name: &str, path: Option<&str>, errno: Errno) -> Self {
+        let why = match (errno, path) {
+            (Errno::NOENT, Some(path)) => format!("it is not in {path}"),
+            (Errno::NOENT, None) => "No such file in the container, or its interpreter is missing".to_owned(),
+            (Errno::ACCESS, _) => "it is no program, or its user may not execute it".to_owned(),
+            (Errno::NOEXEC, _) => "it is no program of this machine's kind".to_owned(),
+            _ => return Self::call(format!("execve({name:?})"), errno).ending(126),
+        };
+        let status = if errno == Errno::NOENT { 127 } else { 126 };
+        Self { errno: Some(errno), ..Self::new(format!("cannot execute {name:?}: {why}")) }.ending(status)
+    }
+
+    /// The same error with the exit status of a program that ends because of it.
+    #[must_use]
+    pub(crate) fn ending(self, status: u8) -> Self {
+        Self { status, ..self }
+    }
+
+    /// The exit status of a program that ends because of this: 127 when a program was not found and 126 when it
+    /// cannot be executed, as in shells and LXC; else 1.
+    pub fn status(&self) -> u8 {
+        self.status
     }
 
     /// The error number, if a kernel call failed.
@@ -51,7 +77,7 @@ impl std::error::Error for Error {}
 
 impl From<hull_sys::Error> for Error {
     fn from(e: hull_sys::Error) -> Self {
-        Self { errno: Some(e.errno()), message: e.to_string() }
+        Self { errno: Some(e.errno()), ..Self::new(e.to_string()) }
     }
 }
 

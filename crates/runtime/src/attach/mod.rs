@@ -45,7 +45,7 @@ pub struct Options {
     pub uid: Option<u32>,
     /// The group in the container, 0 if not given.
     pub gid: Option<u32>,
-    /// Where it starts; `/` if that is not in the container.
+    /// Where it starts, `/` if not given; a directory the container must have.
     pub cwd: Option<PathBuf>,
     /// The execution domain (personality(2)); `None` takes that of the container's init.
     pub personality: Option<u64>,
@@ -119,7 +119,8 @@ pub fn run(lxcpath: &Path, name: &str, options: &Options) -> Result<ExitStatus> 
     };
     drop(ours);
     let status = relay::run(command, &pidfd, pty.as_ref(), log.as_ref(), &signals)?;
-    failed.map_or(Ok(status), Err)
+    let code = u8::try_from(status.code()).unwrap_or(1);
+    failed.map_or(Ok(status), |e| Err(e.ending(code)))
 }
 
 /// Lets the helper go and waits for the command it forks, a child of ours.
