@@ -75,6 +75,10 @@ pub(crate) fn run(tool: &Tool, args: &[OsString]) -> ExitCode {
         Ok(matches) => matches,
         Err(message) => return fail(&Failure::new(message)),
     };
+    let said = |text: &str| match crate::output::print(text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => fail(&failure),
+    };
     // The first of these counts, as it ends getopt's loop.
     match matches.options().find(|id| ["help", "usage", "version"].contains(id)) {
         Some("help") => return said(&table.render_help().to_string()),
@@ -93,13 +97,6 @@ pub(crate) fn run(tool: &Tool, args: &[OsString]) -> ExitCode {
             failure.exit_code()
         }
     }
-}
-
-/// Prints `text`; a reader that has gone is no failure.
-fn said(text: &str) -> ExitCode {
-    use std::io::Write;
-    let _ = std::io::stdout().write_all(text.as_bytes());
-    ExitCode::SUCCESS
 }
 
 /// All options in one line.
