@@ -1,5 +1,5 @@
 //! `hull-crasher LXCPATH RUNDIR MOMENT OPERATION…`: carries an operation out, and dies by SIGKILL at the given
-//! moment of its journal. Exits 0 when the operation ends before that, 1 when it fails.
+//! moment of its journal. Exits 0 when the operation ends before that, 1 when it fails, saying its error's kind first.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("hull-crasher: {e}");
+            eprintln!("hull-crasher: {:?}: {e}", e.kind());
             ExitCode::FAILURE
         }
     }

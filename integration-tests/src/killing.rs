@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use hull_storage::lock::FileLock;
 use hull_storage::{FileJournal, Journal, Record, Result, TxId};
 
 /// Counts moments, two for each save and erase (before and after it), and dies at one of them.
@@ -47,6 +48,10 @@ impl Journal for KillingJournal {
 
     fn orphans(&self) -> Result<Vec<Record>> {
         self.inner.orphans()
+    }
+
+    fn recovery(&self) -> Result<Option<FileLock>> {
+        self.inner.recovery()
     }
 
     fn next_id(&self) -> Result<TxId> {

@@ -8,3 +8,4 @@ pub mod killing;
 pub mod manifest;
 pub mod operation;
 pub mod programs;
+pub mod storm;

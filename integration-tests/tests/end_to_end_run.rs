@@ -108,14 +108,20 @@ fn hooks_run_with_lxcs_words_and_variables() {
     for version in ["0", "1"] {
         let moments = ["pre-start", "pre-mount", "mount", "autodev", "start-host", "stop", "post-stop"];
         let hooks = moments.map(|moment| format!("lxc.hook.{moment} = {} x y\n", outside.display())).concat();
-        let config = format!("{base}\nlxc.hook.version = {version}\n{hooks}lxc.hook.start = /hook z\n");
+        let config = format!("{base}\nlxc.hook.version = {version}\n{hooks}lxc.hook.start = /hook\n");
         std::fs::write(house.at("c1", "config"), config).expect("the configuration");
         let told = || {
             let inside = house.at("c1", "rootfs/log");
             assert!(eventually(Duration::from_secs(5), || inside.exists()));
             let logs = [&log, &inside].map(|file| std::fs::read_to_string(file).unwrap_or_default());
-            [&log, &inside].map(|file| std::fs::remove_file(file).expect("a log"));
-            logs
+            for file in [&log, &inside] {
+                std::fs::remove_file(file).expect("a log");
+            }
+            // LXC's post-stop hooks are told of namespaces, too, that are gone.
+            let [outside, inside] = logs;
+            let (before, after) = outside.rsplit_once("x y").expect("the last hook of all");
+            let after = after.lines().filter(|line| !line.ends_with("_NS")).collect::<Vec<_>>().join("\n");
+            [before.to_owned(), after, inside]
         };
         house.stock(&["lxc-start", "-n", "c1"]).ok();
         house.stock(&["lxc-stop", "-k", "-n", "c1"]).ok();
@@ -130,6 +136,23 @@ fn hooks_run_with_lxcs_words_and_variables() {
     let said = house.hull(&["start", "c1"]).fails(1);
     assert!(said.contains("pre-start") && said.contains("/bin/false"), "{said}");
     assert_eq!(house.state("c1"), "STOPPED");
+}
+
+/// An init that ends with `umount -a -r` asks for its root file system to be read-only, which for a directory is the
+/// file system it lies on.
+#[test]
+fn the_hosts_file_system_stays_writable() {
+    for kind in ["ext4", "btrfs", "xfs"] {
+        let Some(house) = house::on("end_to_end_run::the_hosts_file_system_stays_writable", kind) else {
+            return;
+        };
+        house.hull_creates("c1", &[]);
+        house.hull(&["start", "c1"]).ok();
+        house.hull(&["exec", "c1", "/bin/busybox", "mount", "-o", "remount,ro", "/"]);
+        house.hull(&["stop", "c1"]).ok();
+        std::fs::write(house.at("c1", "rootfs/new"), "").unwrap_or_else(|e| panic!("{kind}: {e}"));
+        house.hull(&["snapshot", "c1"]).ok();
+    }
 }
 
 #[test]

@@ -190,7 +190,9 @@ impl Containers {
     /// Locks the list of those who need the container in `home`.
     pub(crate) fn lock_list(&self, home: &Path) -> Result<FileLock> {
         let mut path = self.rundir.join("hull/lock/dependents");
-        path.extend(home.components().skip(1));
+        path.extend(home.parent().into_iter().flat_map(Path::components).skip(1));
+        // Not the name itself: the locks of the container's snapshots are in a directory of that name.
+        path.push(format!(".{}", home.file_name().unwrap_or_default().display()));
         let what = format!("the list of clones of {}", home.display());
         FileLock::acquire(&path, Kind::Exclusive, self.wait, &what)
     }

@@ -1,9 +1,9 @@
 //! The hooks that run outside a running container: `lxc.hook.clone` and `lxc.hook.destroy`.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use hull_config::Config;
+use hull_hooks::Hook;
 use hull_mount::{DetachedMount, MountSource};
 use hull_storage::{Activation, Error, ErrorKind, Result};
 
@@ -50,56 +50,23 @@ impl Occasion<'_> {
     }
 
     fn run_one(&self, hook: &str, rootfs: Option<&Path>) -> Result<()> {
-        let version = self.config.number("lxc.hook.version", 0).map_err(crate::config::failed)?;
-        let name = &self.container.name;
-        let mut words = vec!["exec".to_owned(), hook.to_owned()];
-        if version == 0 {
-            words.extend([name.as_str(), "lxc", self.kind].map(quote));
-        }
-        words.extend(self.args.iter().map(|a| quote(a)));
-        let mut command = Command::new("/bin/sh");
-        command.arg("-c").arg(words.join(" ")).stdin(Stdio::null());
-        command
-            .env("LXC_NAME", name)
-            .env("LXC_CONFIG_FILE", self.container.config_path())
-            .env("LXC_HOOK_VERSION", version.to_string())
-            .env("LXC_LOG_LEVEL", "ERROR")
-            .env("LXC_CGNS_AWARE", "1");
-        if version > 0 {
-            command.env("LXC_HOOK_TYPE", self.kind).env("LXC_HOOK_SECTION", "lxc");
-        }
-        if let Some(path) = self.config.rootfs_path() {
-            command.env("LXC_ROOTFS_PATH", path.path());
-        }
-        if let Some(rootfs) = rootfs {
-            command.env("LXC_ROOTFS_MOUNT", rootfs);
-        }
-        if let Some(source) = self.source {
-            command.env("LXC_SRC_NAME", source);
-        }
-        let output = command.output().map_err(|e| {
-            Error::new(ErrorKind::ToolFailed, format!("cannot run the {} hook {hook}", self.kind)).because(e)
-        })?;
-        if output.status.success() {
-            return Ok(());
-        }
-        let said = String::from_utf8_lossy(&output.stderr);
-        let first = said.lines().next().unwrap_or("it said nothing").to_owned();
-        let text = format!("the {} hook {hook} of {name} failed: {} ({first})", self.kind, output.status);
-        Err(Error::new(ErrorKind::ToolFailed, text))
-    }
-}
-
-/// `word` as one word of a shell: single quotes keep everything but themselves.
-fn quote(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn words_stay_words() {
-        assert_eq!(super::quote("a b"), "'a b'");
-        assert_eq!(super::quote("it's; rm"), r"'it'\''s; rm'");
+        let mut environment = vec![
+            ("LXC_NAME", self.container.name.clone().into()),
+            ("LXC_CONFIG_FILE", self.container.config_path().into()),
+            ("LXC_LOG_LEVEL", "ERROR".into()),
+            ("LXC_CGNS_AWARE", "1".into()),
+        ];
+        environment.extend(self.config.rootfs_path().map(|p| ("LXC_ROOTFS_PATH", p.path().into())));
+        environment.extend(rootfs.map(|p| ("LXC_ROOTFS_MOUNT", p.into())));
+        environment.extend(self.source.map(|s| ("LXC_SRC_NAME", s.into())));
+        let hook = Hook {
+            command: hook,
+            moment: self.kind,
+            container: &self.container.name,
+            version: u32::from(self.config.flag("lxc.hook.version", false)),
+            environment,
+            arguments: self.args,
+        };
+        hook.run().map(drop).map_err(|why| Error::new(ErrorKind::ToolFailed, why))
     }
 }

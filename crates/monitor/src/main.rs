@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     words.remove(0);
     match run(words) {
         Ok(code) => ExitCode::from(code),
-        Err(e) => fail(&e.to_string(), e.status()),
+        Err(e) => fail(&e.to_string(), e.exit_code()),
     }
 }
 

@@ -5,8 +5,10 @@ use hull_mount::{Access, DetachedMount, MountPlan, MountSource};
 use hull_runtime::{Error, Result, Rootfs, RootfsOptions, RootfsProvider, RootfsSource};
 use hull_storage::lock::FileLock;
 use hull_storage::{Registry, Settings};
-use rustix::fd::BorrowedFd;
+use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
 use std::cell::RefCell;
+use std::path::Path;
 
 /// Opens volumes.
 #[derive(Debug)]
@@ -40,11 +42,26 @@ impl RootfsProvider for Volumes {
             // As LXC mounts directories: with what is mounted below them.
             plan.options.push("rbind".into());
         }
+        let pin = match &plan.source {
+            MountSource::Tree(tree) => pin(tree),
+            // Whoever remounts these remounts a file system of the container's own.
+            MountSource::Filesystem { .. } | MountSource::Union { .. } => None,
+        };
         let source = if rustix::process::geteuid().is_root() {
             RootfsSource::Mount(DetachedMount::build(&plan, userns)?)
         } else {
             RootfsSource::Plan(plan)
         };
-        Ok(Some(Rootfs { source, held: Box::new(ready.held) }))
+        Ok(Some(Rootfs { source, held: Box::new((ready.held, pin)) }))
     }
+}
+
+/// Opens a file without a name below `tree` for writing, which keeps its file system from being remounted read-only
+/// (`EBUSY`, mount(2)): an init that ends with `umount -a -r` would else take the host's file system out of service
+/// together with the container's view of it. LXC does the same with a file it calls `.lxc_keep`.
+///
+/// Nothing is pinned where nothing can be written, nor where there are no such files (`O_TMPFILE`, Linux 3.11: NFS).
+fn pin(tree: &Path) -> Option<OwnedFd> {
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    rustix::fs::open(tree, flags, Mode::RUSR | Mode::WUSR).ok()
 }

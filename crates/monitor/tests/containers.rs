@@ -196,8 +196,8 @@ fn hooks() {
         "mount lxc 0 root",
         "autodev lxc 0 root",
         "start-host lxc 0 pid",
-        "stop lxc 0 stop ns",
-        "post-stop lxc 0 stop",
+        "stop lxc 0 stop pidns",
+        "post-stop lxc 0 stop pid",
     ];
     assert_eq!(said, want);
     let inside = std::fs::read_to_string(g.rootfs().join("tmp/log")).unwrap();

@@ -11,13 +11,16 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub struct Error {
     message: String,
     errno: Option<Errno>,
-    status: u8,
+    exit_code: u8,
 }
+
+/// What a program ends with that failed for a reason of its own.
+const FAILURE: u8 = 1;
 
 impl Error {
     /// An error that is not a kernel call's: `message` names the thing, the reason and the remedy.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), errno: None, status: 1 }
+        Self { message: message.into(), errno: None, exit_code: FAILURE }
     }
 
     /// The error of the kernel call `call`, which failed with `errno`.
@@ -27,7 +30,8 @@ impl Error {
 
     /// The same error with a message that crossed a process boundary.
     pub(crate) fn received(message: String, errno: i32) -> Self {
-        Self { errno: (errno != 0).then(|| Errno::from_raw_os_error(errno)), ..Self::new(message) }
+        let errno = (errno != 0).then(|| Errno::from_raw_os_error(errno));
+        Self { message, errno, exit_code: FAILURE }
     }
 
     /// The program `name` cannot be executed, for `errno`; `path` is where it was looked for, if anywhere.
@@ -37,27 +41,30 @@ impl Error {
             (Errno::NOENT, None) => "No such file in the container, or its interpreter is missing".to_owned(),
             (Errno::ACCESS, _) => "it is no program, or its user may not execute it".to_owned(),
             (Errno::NOEXEC, _) => "it is no program of this machine's kind".to_owned(),
-            _ => return Self::call(format!("execve({name:?})"), errno).ending(126),
+            _ => return Self::call(format!("execve({name:?})"), errno),
         };
-        let status = if errno == Errno::NOENT { 127 } else { 126 };
-        Self { errno: Some(errno), ..Self::new(format!("cannot execute {name:?}: {why}")) }.ending(status)
-    }
-
-    /// The same error with the exit status of a program that ends because of it.
-    #[must_use]
-    pub(crate) fn ending(self, status: u8) -> Self {
-        Self { status, ..self }
-    }
-
-    /// The exit status of a program that ends because of this: 127 when a program was not found and 126 when it
-    /// cannot be executed, as in shells and LXC; else 1.
-    pub fn status(&self) -> u8 {
-        self.status
+        Self { errno: Some(errno), ..Self::new(format!("cannot execute {name:?}: {why}")) }
     }
 
     /// The error number, if a kernel call failed.
     pub fn errno(&self) -> Option<Errno> {
         self.errno
+    }
+
+    /// What a program that fails for this error ends with: as a shell, 127 for a command that is not there, 126 for one
+    /// that cannot be executed; 1 for all else.
+    pub fn exit_code(&self) -> u8 {
+        self.exit_code
+    }
+
+    /// The error of executing the user's command.
+    pub(crate) fn of_command(self) -> Self {
+        Self { exit_code: if self.errno == Some(Errno::NOENT) { 127 } else { 126 }, ..self }
+    }
+
+    /// The error of a process that ended with `exit_code` because of it.
+    pub(crate) fn ending_with(self, exit_code: u8) -> Self {
+        Self { exit_code, ..self }
     }
 
     /// The error, told what was being done.
@@ -77,7 +84,7 @@ impl std::error::Error for Error {}
 
 impl From<hull_sys::Error> for Error {
     fn from(e: hull_sys::Error) -> Self {
-        Self { errno: Some(e.errno()), ..Self::new(e.to_string()) }
+        Self { errno: Some(e.errno()), message: e.to_string(), exit_code: FAILURE }
     }
 }
 

@@ -63,7 +63,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Outcome {
     if let Some(dir) = args.dir.as_ref().filter(|dir| !dir.is_absolute()) {
         return Err(Failure::usage(format!("--dir wants an absolute path, not {}", dir.display())));
     }
-    if let Some(file) = args.config.as_ref().filter(|file| !file.is_file()) {
+    if let Some(file) = args.config.as_ref().filter(|file| !file.exists() || file.is_dir()) {
         return Err(Failure::new(format!("there is no configuration file {}", file.display())));
     }
     let session = context.session_to_change(args.dry_run)?;

@@ -68,7 +68,7 @@ pub(super) fn run(call: &Call<'_>) -> Outcome {
         return Err(Failure::new(format!("--dir should use an absolute path, not {}", dir.display())));
     }
     let config = call.path("config");
-    if let Some(file) = config.as_ref().filter(|file| !file.is_file()) {
+    if let Some(file) = config.as_ref().filter(|file| !file.exists() || file.is_dir()) {
         return Err(Failure::new(format!("there is no configuration file {}", file.display())));
     }
     let content = content(call, &template, call.rest())?;

@@ -31,10 +31,10 @@ pub(super) fn run(
     let code = match enter(target, options, terminal, sync) {
         Ok(()) => 0,
         Err(error) => {
+            let code = error.exit_code();
             // Nobody else can be told if the caller is gone.
-            let status = error.status();
             let _ = sync.send(&Message::Failed(error));
-            i32::from(status)
+            code.into()
         }
     };
     process::exit(code)
@@ -97,7 +97,7 @@ fn execute(
         .collect::<Result<Vec<_>>>()?;
     let environment = environment(options, home, shell);
     process::close_on_exec_from(3)?;
-    child::exec(&argv, &environment)
+    child::exec(&argv, &environment).map_err(Error::of_command)
 }
 
 fn set_user(target: &Target, options: &Options) -> Result<()> {

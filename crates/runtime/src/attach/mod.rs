@@ -119,8 +119,8 @@ pub fn run(lxcpath: &Path, name: &str, options: &Options) -> Result<ExitStatus> 
     };
     drop(ours);
     let status = relay::run(command, &pidfd, pty.as_ref(), log.as_ref(), &signals)?;
-    let code = u8::try_from(status.code()).unwrap_or(1);
-    failed.map_or(Ok(status), |e| Err(e.ending(code)))
+    let code = u8::try_from(status.code()).unwrap_or(u8::MAX);
+    failed.map_or(Ok(status), |e| Err(e.ending_with(code)))
 }
 
 /// Lets the helper go and waits for the command it forks, a child of ours.

@@ -398,14 +398,18 @@ fn died() -> Error {
     Error::new("the container's first process died while it was set up; see the kernel's log for the reason")
 }
 
-/// Keeps the container's namespaces open past its end, if a stop hook wants to see them.
+/// Keeps the container's own namespaces open past its end, if a stop hook wants to see them.
 fn keep_namespaces(pid: i32, hooks: &Hooks) -> Result<Vec<(&'static str, OwnedFd)>> {
     if !hooks.any("stop") {
         return Ok(Vec::new());
     }
     let names = namespace::NAMES.iter().map(|(_, name)| *name);
     names
-        .filter(|name| std::path::Path::new(&format!("/proc/{pid}/ns/{name}")).exists())
+        .filter(|name| {
+            let namespace = |of: &str| std::fs::read_link(format!("/proc/{of}/ns/{name}")).ok();
+            let theirs = namespace(&pid.to_string());
+            theirs.is_some() && theirs != namespace("self")
+        })
         .map(|name| devices::open_namespace(format!("/proc/{pid}/ns/{name}")).map(|fd| (name, fd)))
         .collect()
 }

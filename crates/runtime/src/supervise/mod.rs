@@ -197,16 +197,20 @@ fn serve(
 
 /// Runs the hooks of the end and removes what the run made.
 fn release(running: Running, reboot: bool, log: &Log) {
-    let target = [("LXC_TARGET", if reboot { "reboot" } else { "stop" }.to_owned())];
+    let target = [
+        ("LXC_TARGET", if reboot { "reboot" } else { "stop" }.to_owned()),
+        ("LXC_PID", running.pid.as_raw_nonzero().to_string()),
+    ];
     let own = std::process::id();
     let path = |fd: &OwnedFd| format!("/proc/{own}/fd/{}", std::os::fd::AsRawFd::as_raw_fd(fd));
     let (mut more, mut arguments) = (target.to_vec(), Vec::new());
     for (name, fd) in &running.kept {
         if running.hooks.version == 0 {
             arguments.push(format!("{name}:{}", path(fd)));
-        } else if let Some((_, variable)) = NAMESPACE_VARIABLES.iter().find(|(n, _)| n == name) {
-            more.push((variable, path(fd)));
         }
+        // LXC sets them by either convention.
+        let variable = NAMESPACE_VARIABLES.iter().find(|(n, _)| n == name);
+        more.extend(variable.map(|(_, variable)| (*variable, path(fd))));
     }
     // It has ended: what its hooks think of that changes nothing.
     if let Err(e) = running.hooks.run("stop", &more, &arguments, log) {
