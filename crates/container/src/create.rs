@@ -139,6 +139,9 @@ impl Container<'_> {
                 Ok(at) => {
                     let mut config = config.clone();
                     set_rootfs(&mut config, &at)?;
+                    if self.all.store().driver(store)?.capabilities().idmapped_mounts {
+                        map_owners(&mut config)?;
+                    }
                     attempt.add_file(&self.config_path(), config.to_text(), 0o640);
                     return Ok((attempt, Some(at)));
                 }
@@ -219,6 +222,20 @@ impl Container<'_> {
             work(&point)
         })?
     }
+}
+
+/// A container with its own users gets its root file system mapped to them, as what fills it belongs to the host's:
+/// nothing is to be given away file by file.
+fn map_owners(config: &mut Config) -> Result<()> {
+    const KEY: &str = "lxc.rootfs.options";
+    let options = config.value(KEY).unwrap_or_default().to_owned();
+    if config.id_maps().map_err(failed)?.is_empty()
+        || options.split(',').any(|o| o.trim().starts_with("idmap="))
+    {
+        return Ok(());
+    }
+    let comma = if options.is_empty() { "" } else { "," };
+    config.set(KEY, &format!("{options}{comma}idmap=container")).map_err(failed)
 }
 
 /// Makes the lxcpath if it is missing; others may pass through it to what they are shown.

@@ -16,8 +16,8 @@ pub struct DetachedMount(OwnedFd);
 impl DetachedMount {
     /// Builds `plan` in the caller's mount namespace, owners mapped through the user namespace `userns` if given.
     ///
-    /// Fails with the kernel call that failed; a kernel or file system without idmapped mounts (Linux 5.12,
-    /// overlayfs layers 6.15) fails in `mount_setattr`.
+    /// Fails with the kernel call that failed; a kernel or file system without idmapped mounts (Linux 5.12; no
+    /// overlayfs) fails in `mount_setattr`.
     pub fn build(plan: &MountPlan, userns: Option<BorrowedFd<'_>>) -> Result<Self> {
         let options = MountOptions::parse(plan.options.iter().map(String::as_str));
         let mut attributes = options.set;

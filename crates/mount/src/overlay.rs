@@ -4,9 +4,8 @@
 //! that can be swapped between check and use. Older kernels get text, where `:` `,` and `\` are escaped the
 //! way `ovl_parse_layer` reads them, or, past the 255 bytes that fsconfig takes, `/proc/self/fd` names.
 
-use hull_sys::mount::{self as call, FsContext, SetAttr};
+use hull_sys::mount::FsContext;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 use std::ffi::{OsStr, OsString};
@@ -16,13 +15,16 @@ use std::path::{Path, PathBuf};
 use crate::detached::{open_dir, set_data};
 use crate::{Error, Result, UpperDir};
 
-/// The layers, opened, and mapped if owners are to be.
+/// The layers, opened.
 struct Layers {
     lower: Vec<OwnedFd>,
     upper: Option<(OwnedFd, Option<OwnedFd>)>,
 }
 
-/// Builds the mount; `userns` maps the owners of every layer (overlayfs itself cannot be idmapped).
+/// Builds the mount.
+///
+/// Owners cannot be mapped: overlayfs has no idmapped mounts, and on layers that are, the mounter himself, who makes
+/// the work directory, would have no owner there.
 pub(crate) fn build(
     lower: &[PathBuf],
     upper: Option<&UpperDir>,
@@ -30,11 +32,15 @@ pub(crate) fn build(
     attributes: MountAttrFlags,
     userns: Option<BorrowedFd<'_>>,
 ) -> Result<OwnedFd> {
-    let layers = Layers::open(lower, upper, userns)?;
+    if userns.is_some() {
+        let what = "mount_setattr(overlay, MOUNT_ATTR_IDMAP), which overlayfs does not have; use a full copy instead \
+                    of a clone for containers with idmap=container";
+        return Err(Error::new(what, Errno::OPNOTSUPP));
+    }
+    let layers = Layers::open(lower, upper)?;
     match by_descriptor(&layers, data, attributes) {
-        // EINVAL is how a kernel before 6.13 answers to an option that is a descriptor; mapped layers have
-        // no other name, so they cannot fall back.
-        Err(e) if e.errno() == Errno::INVAL && userns.is_none() => {
+        // EINVAL is how a kernel before 6.13 answers to an option that is a descriptor.
+        Err(e) if e.errno() == Errno::INVAL => {
             by_text(lower, upper, &layers, data, attributes).map_err(|_| e)
         }
         other => other,
@@ -42,38 +48,14 @@ pub(crate) fn build(
 }
 
 impl Layers {
-    fn open(lower: &[PathBuf], upper: Option<&UpperDir>, userns: Option<BorrowedFd<'_>>) -> Result<Self> {
-        let lower = lower.iter().map(|l| mapped(open_dir(l)?, userns)).collect::<Result<Vec<_>>>()?;
-        let upper = upper.map(|u| open_upper(u, userns)).transpose()?;
+    fn open(lower: &[PathBuf], upper: Option<&UpperDir>) -> Result<Self> {
+        let lower = lower.iter().map(|l| open_dir(l)).collect::<Result<Vec<_>>>()?;
+        let upper = match upper {
+            Some(dirs) => Some((open_dir(&dirs.upper)?, dirs.work.as_deref().map(open_dir).transpose()?)),
+            None => None,
+        };
         Ok(Self { lower, upper })
     }
-}
-
-/// The upper and work directories must lie on one mount, so a mapping is made of the directory above both.
-fn open_upper(dirs: &UpperDir, userns: Option<BorrowedFd<'_>>) -> Result<(OwnedFd, Option<OwnedFd>)> {
-    let Some(userns) = userns else {
-        return Ok((open_dir(&dirs.upper)?, dirs.work.as_deref().map(open_dir).transpose()?));
-    };
-    let parent = |p: &Path| p.parent().map(Path::to_path_buf).unwrap_or_default();
-    let above = parent(&dirs.upper);
-    if dirs.work.as_deref().is_some_and(|w| parent(w) != above) {
-        let call = format!("overlay(upperdir={}, its workdir in another directory)", dirs.upper.display());
-        return Err(Error::new(call, Errno::INVAL));
-    }
-    let tree = mapped(open_dir(&above)?, Some(userns))?;
-    let below = |path: &Path| {
-        let name = path.file_name().unwrap_or_default();
-        rustix::fs::openat(&tree, name, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-            .map_err(|e| Error::new(format!("open({})", path.display()), e))
-    };
-    Ok((below(&dirs.upper)?, dirs.work.as_deref().map(below).transpose()?))
-}
-
-fn mapped(dir: OwnedFd, userns: Option<BorrowedFd<'_>>) -> Result<OwnedFd> {
-    let Some(userns) = userns else { return Ok(dir) };
-    let tree = call::clone_tree(&dir, false)?;
-    call::set_attributes(&tree, &SetAttr { userns: Some(userns), ..SetAttr::default() })?;
-    Ok(tree)
 }
 
 fn by_descriptor(layers: &Layers, data: &[String], attributes: MountAttrFlags) -> Result<OwnedFd> {
