@@ -7,6 +7,9 @@ use std::process::ExitCode;
 /// The result of a command: the exit code when it did what it was asked.
 pub(crate) type Outcome = Result<ExitCode, Failure>;
 
+/// The exit code of what Ctrl-C ended: 128 and SIGINT, as shells have it.
+const CANCELLED: u8 = 130;
+
 /// Why a command did not do what it was asked.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -57,6 +60,10 @@ impl Display for Failure {
 
 impl From<hull_storage::Error> for Failure {
     fn from(error: hull_storage::Error) -> Self {
+        // Who pressed Ctrl-C wants to know only that nothing is left of it.
+        if error.kind() == hull_storage::ErrorKind::Cancelled && error.leftovers().is_empty() {
+            return Self::new("cancelled; nothing was changed").code(CANCELLED);
+        }
         Self::new(error.to_string())
     }
 }

@@ -1,5 +1,7 @@
 //! The program `hull`, and every `lxc-*` command by its own name: the name it is called by decides.
 #![forbid(unsafe_code)]
+// eprintln! panics when stderr is full or its reader gone.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
 
 mod environment;
 mod errors;

@@ -186,7 +186,9 @@ impl Entry {
 fn become_monitor(environment: &Environment, arguments: &[OsString]) -> Failure {
     match environment.monitor() {
         Ok(program) => {
-            let error = Command::new(&program).args(arguments).exec();
+            // Its messages are this command's.
+            let own_name = std::env::args_os().next().unwrap_or_default();
+            let error = Command::new(&program).arg0(own_name).args(arguments).exec();
             Failure::new(format!("cannot run {}: {}", program.display(), reason(&error)))
         }
         Err(failure) => failure,

@@ -24,6 +24,11 @@ pub(crate) fn line(text: impl AsRef<str>) -> Result<(), Failure> {
     print(format!("{}\n", text.as_ref()))
 }
 
+/// Writes `text` and a newline to stderr. Nobody is left to tell when that fails: it may be full or its reader gone.
+pub(crate) fn complain(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 /// Prints `value` as JSON.
 pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value)

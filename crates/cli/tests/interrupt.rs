@@ -38,7 +38,7 @@ fn an_interrupted_copy_leaves_nothing() {
     let output = child.wait_with_output().expect("hull ends");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(130), "{said}");
-    assert_eq!(said, "hull: cancelled; nothing was made\n");
+    assert_eq!(said, "hull: cancelled; nothing was changed\n");
     let left = entries(dir.path());
     assert!(left.iter().all(|name| ["source", "hull"].contains(&name.as_str())), "{left:?}");
 }

@@ -6,7 +6,9 @@ use hull_config::{Config, HardwareAddresses};
 use hull_mount::Access;
 use hull_storage::host::patch;
 use hull_storage::lock::Kind;
-use hull_storage::{CloneMode, DriverName, Locator, Method, Placement, Plan, Result, Tie, TxId, files};
+use hull_storage::{
+    CloneMode, DriverName, Error, ErrorKind, Locator, Method, Placement, Plan, Result, Tie, TxId, files,
+};
 
 use crate::config::{Rewrite, rewritten};
 use crate::container::Container;
@@ -101,7 +103,13 @@ impl Container<'_> {
         }
         self.require_defined()?;
         if !request.allow_running {
-            self.require_stopped("copy")?;
+            self.require_stopped("copy").map_err(|e| match e.kind() {
+                ErrorKind::InUse => Error::new(
+                    e.kind(),
+                    format!("{e}, or give --allow-running: files it is writing may be torn"),
+                ),
+                _ => e,
+            })?;
         }
         new.require_free()?;
         if request.dry_run {

@@ -43,6 +43,17 @@ impl<'a> Container<'a> {
         self.config_path().is_file()
     }
 
+    /// Fails with [`ErrorKind::PermissionDenied`] when whether it is defined cannot be seen.
+    pub(crate) fn require_readable(&self) -> Result<()> {
+        match self.config_path().metadata() {
+            Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => Err(Error::new(
+                ErrorKind::PermissionDenied,
+                format!("you may not look into {}: become its owner, or root", self.home().display()),
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// Its configuration, read now.
     pub fn config(&self) -> Result<Config> {
         Config::load(&self.config_path()).map_err(|e| Error::new(ErrorKind::InvalidInput, e.to_string()))
@@ -83,7 +94,7 @@ impl<'a> Container<'a> {
 
     pub(crate) fn require_stopped(&self, to: &str) -> Result<()> {
         match self.state()? {
-            State::Stopped => Ok(()),
+            State::Stopped => crate::running::require_unmarked(&self.home(), &format!("{to} it")),
             state => Err(Error::new(
                 ErrorKind::InUse,
                 format!("container {} is {}: stop it to {to} it", self.name, state.name()),

@@ -127,6 +127,7 @@ impl Containers {
         if container.is_defined() {
             return Ok(container);
         }
+        container.require_readable()?;
         let text = format!(
             "there is no container {name} in {}: `hull ls` shows what is there",
             self.lxcpath.display()

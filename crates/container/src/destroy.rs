@@ -39,9 +39,13 @@ impl<'a> Container<'a> {
         let snapshots = self.snapshots()?;
         if !snapshots.is_empty() && !request.snapshots {
             let text = format!(
-                "container {} has {} snapshots: delete them first, or destroy it with its snapshots",
+                "container {} has {}: delete what is kept first, or destroy it with its snapshots",
                 self.name,
-                snapshots.len()
+                if snapshots.len() == 1 {
+                    "a snapshot".into()
+                } else {
+                    format!("{} snapshots", snapshots.len())
+                }
             );
             return Err(Error::new(ErrorKind::HasDependents, text));
         }

@@ -23,6 +23,7 @@ mod name;
 mod partial;
 mod rename;
 mod restore;
+mod running;
 mod snapshot;
 mod template;
 
@@ -36,5 +37,6 @@ pub use hull_storage::{CloneMode, Error, ErrorKind, Result};
 pub use made::Made;
 pub use name::check as check_name;
 pub use restore::RestoreRequest;
+pub use running::RunningMark;
 pub use snapshot::{Snapshot, SnapshotRequest};
 pub use template::Template;

@@ -1,6 +1,9 @@
 //! One running container's supervisor: reads its command line, loads the configuration, and hands both to
 //! `hull-runtime`.
 
+// eprintln! panics when stderr is full or its reader gone.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
+
 mod arguments;
 mod volumes;
 
@@ -10,6 +13,7 @@ use hull_runtime::{Command, Error, Mode, Result, Start, launch, supervise};
 use hull_storage::lock::{FileLock, Kind, Wait};
 use hull_sys::process;
 use std::ffi::CString;
+use std::io::Write;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -25,21 +29,23 @@ fn main() -> ExitCode {
         std::env::args_os().skip(1).map(|w| w.to_string_lossy().into_owned()).collect();
     if words.first().map(String::as_str) != Some(SEALED) {
         // Never from here on: a container's first process starts as a copy of this one.
-        return fail(&seal());
+        return fail(&seal(), 1);
     }
     words.remove(0);
     match run(words) {
         Ok(code) => ExitCode::from(code),
-        Err(e) => {
-            fail(&e.to_string());
-            ExitCode::from(e.exit_code())
-        }
+        Err(e) => fail(&e.to_string(), e.exit_code()),
     }
 }
 
-fn fail(line: &str) -> ExitCode {
-    eprintln!("hull-monitor: {line}");
-    ExitCode::FAILURE
+fn fail(line: &str, status: u8) -> ExitCode {
+    // The command that became this program gave it its own name.
+    let program = std::env::args_os().next().unwrap_or_default();
+    let program = Path::new(&program).file_name().unwrap_or("hull-monitor".as_ref()).to_string_lossy();
+
+    // Whoever closed standard error, or filled it, misses the line; that is no reason to panic.
+    let _ = writeln!(std::io::stderr(), "{program}: {line}");
+    ExitCode::from(status)
 }
 
 /// Executes this program again from a sealed copy; returns why that failed.
@@ -88,8 +94,9 @@ fn run(words: Vec<String>) -> Result<u8> {
         let _ = rustix::process::setsid();
     }
     let starting = lock(&arguments);
-    let config = match starting.as_ref().map_err(|e| Error::new(e.to_string())).and_then(|_| load(&arguments))
-    {
+    let marked = hull_container::RunningMark::set(&arguments.lxcpath, &arguments.name);
+    let prepared = starting.as_ref().and(marked.as_ref());
+    let config = match prepared.map_err(|e| Error::new(e.to_string())).and_then(|_| load(&arguments)) {
         Ok(config) => config,
         Err(e) => {
             launch::report_failure(status, &e);

@@ -77,6 +77,10 @@ fn what_cannot_start_says_why() {
     g.start().expect("it starts");
     let line = g.start().expect_err("it runs already");
     assert!(line.contains("already running"), "{line}");
+    let link = g.lxcpath().join("link");
+    std::os::unix::fs::symlink(g.lxcpath(), &link).unwrap();
+    let line = g.start_in(&link).expect_err("it runs already, whatever path leads to it");
+    assert!(line.contains("another path"), "{line}");
 }
 
 fn own_dev() {

@@ -34,6 +34,18 @@ impl Error {
         Self { message, errno, exit_code: FAILURE }
     }
 
+    /// The program `name` cannot be executed, for `errno`; `path` is where it was looked for, if anywhere.
+    pub(crate) fn executing(name: &str, path: Option<&str>, errno: Errno) -> Self {
+        let why = match (errno, path) {
+            (Errno::NOENT, Some(path)) => format!("it is not in {path}"),
+            (Errno::NOENT, None) => "No such file in the container, or its interpreter is missing".to_owned(),
+            (Errno::ACCESS, _) => "it is no program, or its user may not execute it".to_owned(),
+            (Errno::NOEXEC, _) => "it is no program of this machine's kind".to_owned(),
+            _ => return Self::call(format!("execve({name:?})"), errno),
+        };
+        Self { errno: Some(errno), ..Self::new(format!("cannot execute {name:?}: {why}")) }
+    }
+
     /// The error number, if a kernel call failed.
     pub fn errno(&self) -> Option<Errno> {
         self.errno

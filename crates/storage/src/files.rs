@@ -31,9 +31,7 @@ pub fn rename(from: &Resource, to: &Resource) -> Result<Outcome> {
         Ok(()) => Ok(Outcome::Done),
         // Both are missing, or `to` has no directory: `from` decides which.
         Err(Errno::NOENT) if !exists(from.path())? => Ok(Outcome::AlreadyDone),
-        Err(Errno::EXIST) => {
-            Err(Error::os(format!("cannot rename {from}: {to} is there already"), Errno::EXIST))
-        }
+        Err(Errno::EXIST) => Err(taken(to)),
         // No RENAME_NOREPLACE on this file system (NFS, some FUSE): link(2) cannot serve directories, so
         // look first. Homes are locked, so only a foreign program could come between.
         Err(Errno::INVAL) => rename_looking_first(from, to),
@@ -41,12 +39,20 @@ pub fn rename(from: &Resource, to: &Resource) -> Result<Outcome> {
     }
 }
 
+fn taken(to: &Resource) -> Error {
+    // `from` is a name of ours nobody has heard of, as often as not.
+    Error::new(
+        ErrorKind::AlreadyExists,
+        format!("{to} is there already: remove it first or choose another place"),
+    )
+}
+
 fn rename_looking_first(from: &Resource, to: &Resource) -> Result<Outcome> {
     if !exists(from.path())? {
         return Ok(Outcome::AlreadyDone);
     }
     if exists(to.path())? {
-        return Err(Error::os(format!("cannot rename {from}: {to} is there already"), Errno::EXIST));
+        return Err(taken(to));
     }
     rustix::fs::renameat(CWD, from.path(), CWD, to.path())
         .map_err(|e| Error::os(format!("cannot rename {from} to {to}"), e))?;
@@ -133,8 +139,11 @@ pub fn replace(file: &Path, aside: &Path, content: Option<&[u8]>, mode: u32) -> 
     let mode = Mode::from_raw_mode(old.as_ref().map_or(mode, |s| s.st_mode & 0o7777));
     let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let mut new = std::fs::File::from(rustix::fs::openat(CWD, aside, flags, mode).map_err(failed)?);
-    std::io::Write::write_all(&mut new, content)
-        .map_err(|e| failed(Errno::from_io_error(&e).unwrap_or(Errno::IO)))?;
+    if let Err(e) = std::io::Write::write_all(&mut new, content) {
+        // On a full disk nobody may come by again.
+        let _ = remove_file(aside);
+        return Err(failed(Errno::from_io_error(&e).unwrap_or(Errno::IO)));
+    }
     // open(2) takes the umask off.
     rustix::fs::fchmod(&new, mode).map_err(failed)?;
     if let Some(old) = old {

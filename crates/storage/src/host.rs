@@ -134,7 +134,7 @@ impl Host for RealHost {
         let (source, target) = (open(from)?, open(to)?);
         let options = CopyOptions { observer: &*self.observer, ..CopyOptions::default() };
         hull_treecopy::copy_tree(source.as_fd(), target.as_fd(), &options)
-            .map_err(|e| Error::tree(format!("cannot copy {} to {}", from.plan, to.plan), e))?;
+            .map_err(|e| Error::tree(format!("cannot copy {} to {}", place(from), place(to)), e))?;
         Ok(())
     }
 
@@ -170,6 +170,14 @@ impl Host for RealHost {
             // Stores with a pool commit each verb themselves.
             Step::Move { .. } | Step::Fill { .. } => Ok(()),
         }
+    }
+}
+
+/// A volume by its directory, for messages.
+fn place(volume: &Activation) -> String {
+    match &volume.plan.source {
+        MountSource::Tree(path) => path.display().to_string(),
+        _ => volume.plan.to_string(),
     }
 }
 

@@ -69,7 +69,11 @@ fn open(path: &Path) -> Result<OwnedFd> {
                 use std::os::unix::fs::DirBuilderExt;
                 std::fs::DirBuilder::new().recursive(true).mode(0o755).create(parent).map_err(|e| {
                     let errno = rustix::io::Errno::from_io_error(&e).unwrap_or(rustix::io::Errno::IO);
-                    Error::os(format!("cannot make the lock directory {}", parent.display()), errno)
+                    let text = format!(
+                        "cannot make the lock directory {} (XDG_RUNTIME_DIR, or HOME, says where)",
+                        parent.display()
+                    );
+                    Error::os(text, errno)
                 })?;
             }
             attempt()

@@ -35,7 +35,14 @@ impl Transaction<'_> {
         self.record.plan.doomed.extend(plan.doomed);
         while self.record.begun < self.record.plan.steps.len() {
             self.record.begun += 1;
-            self.store.journal().save(&self.record)?;
+            if let Err(e) = self.store.journal().save(&self.record) {
+                // Nothing was begun: undoing it could only fail for the same reason, say a full disk. Later on
+                // the record may say more than was done, or less, and both must be undone in its order.
+                if self.record.begun == 1 {
+                    self.record.begun = 0;
+                }
+                return Err(e);
+            }
             let step = &self.record.plan.steps[self.record.begun - 1];
             self.store.perform(step, self.record.id)?;
             self.store.host().persist(step)?;

@@ -65,7 +65,7 @@ impl Context {
     /// Says on stderr what the user should know although all went well.
     pub(crate) fn warn(&self, text: &str) {
         if !self.quiet {
-            eprintln!("hull: {}", one_line(text));
+            output::complain(format_args!("hull: {}", one_line(text)));
         }
     }
 

@@ -129,7 +129,7 @@ fn dispatch(parsed: Hull) -> Outcome {
 }
 
 fn fail(failure: &Failure) -> ExitCode {
-    eprintln!("hull: {failure}");
+    output::complain(format_args!("hull: {failure}"));
     failure.exit_code()
 }
 

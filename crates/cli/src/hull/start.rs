@@ -40,11 +40,20 @@ pub(super) fn run(args: &Args, context: &Context) -> Outcome {
     let session = context.session(Purpose::Look)?;
     let container = session.containers().existing(&args.name)?;
     // A broken configuration is told here, with its line.
-    container.config()?;
+    let config = container.config()?;
     if container.state()? != State::Stopped {
         return Err(Failure::new(format!("{} is already running", args.name)));
     }
     container.require_complete()?;
+    let root = config.value("lxc.rootfs.path").unwrap_or_default();
+    let init = config.value("lxc.init.cmd").unwrap_or_default();
+    if root.is_empty() && init.is_empty() && args.command.is_empty() && !sets_root(&args.set) {
+        // LXC starts the host's init on the host's files.
+        return Err(Failure::new(format!(
+            "{} has no root file system of its own: set lxc.rootfs.path, or say what to run on the host's, -- COMMAND",
+            args.name
+        )));
+    }
     let mut launch = Launch::new(session.containers().lxcpath(), &args.name);
     launch.allow_unconfined.clone_from(&args.allow_unconfined);
     launch.set.clone_from(&args.set);
@@ -56,6 +65,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Outcome {
     launch.daemonised(&context.environment)?.iter().for_each(|warning| context.warn(warning));
     context.say(format!("started {}", args.name))?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn sets_root(set: &[(String, String)]) -> bool {
+    set.iter().any(|(key, _)| ["lxc.rootfs.path", "lxc.init.cmd"].contains(&key.as_str()))
 }
 
 /// `KEY=VALUE` of a key that exists.

@@ -2,12 +2,13 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 use super::Tool;
 use super::getopt::Matches;
 use crate::environment::Environment;
 use crate::errors::{Failure, one_line};
+use crate::output::{complain, log_time};
 use crate::session::{Purpose, Session};
 
 /// The levels of LXC's log, the least important first.
@@ -133,7 +134,7 @@ impl<'a> Call<'a> {
     pub(crate) fn report(&self, failure: &Failure) {
         let message = failure.to_string();
         if !self.quiet() {
-            eprintln!("{}: {message}", self.tool.name);
+            complain(format_args!("{}: {message}", self.tool.name));
         }
         self.log("ERROR", &message);
     }
@@ -142,7 +143,7 @@ impl<'a> Call<'a> {
     pub(crate) fn warn(&self, message: &str) {
         let message = one_line(message);
         if !self.quiet() {
-            eprintln!("{}: {message}", self.tool.name);
+            complain(format_args!("{}: {message}", self.tool.name));
         }
         self.log("WARN", &message);
     }
@@ -156,10 +157,10 @@ impl<'a> Call<'a> {
             return;
         }
         let (tool, name) = (self.tool.name, self.name.as_deref().unwrap_or("-"));
-        let line = format!("{tool} {name} {} {level:<8} hull - {message}\n", crate::output::log_time());
+        let line = format!("{tool} {name} {} {level:<8} hull - {message}\n", log_time());
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&path);
         if let Err(e) = file.and_then(|mut file| file.write_all(line.as_bytes())) {
-            eprintln!("{tool}: cannot write {}: {}", path.display(), crate::errors::reason(&e));
+            complain(format_args!("{tool}: cannot write {}: {}", path.display(), crate::errors::reason(&e)));
         }
     }
 }
@@ -172,11 +173,39 @@ fn utf8(what: &str, text: &OsStr) -> Result<String, Failure> {
     }
 }
 
-/// An absolute path as it was written, without slashes at its end: sockets are named after the text.
+/// An absolute path as it was written, without slashes at its end: sockets are named after the text. One that is
+/// relative or climbs (`..`) is resolved, or the same container would have a name for each working directory.
 pub(crate) fn trimmed(path: &str) -> PathBuf {
     let path = match path.trim_end_matches('/') {
         "" if path.starts_with('/') => "/",
         path => path,
     };
-    std::path::absolute(path).unwrap_or_else(|_| PathBuf::from(path))
+    let plain = Path::new(path);
+    if plain.is_absolute() && plain.components().all(|part| part != Component::ParentDir) {
+        return plain.components().collect();
+    }
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| PathBuf::from(path));
+    // What is yet to be made has a parent that is there.
+    let resolved = absolute.canonicalize().or_else(|_| {
+        let leaf = absolute.file_name().unwrap_or_default();
+        absolute.parent().unwrap_or(&absolute).canonicalize().map(|parent| parent.join(leaf))
+    });
+    resolved.unwrap_or(absolute)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_lxcpath_has_one_text() {
+        let here = std::env::current_dir().unwrap().canonicalize().unwrap();
+        let leaf = here.file_name().unwrap().to_str().unwrap();
+        for relative in [".", "./", &format!("../{leaf}"), &format!("{}/../{leaf}/", here.display())] {
+            assert_eq!(trimmed(relative), here, "{relative}");
+        }
+        assert_eq!(trimmed("not-made-yet"), here.join("not-made-yet"));
+        assert_eq!(trimmed("/no/such//place/./x/"), Path::new("/no/such/place/x"));
+        assert_eq!(trimmed("//"), Path::new("/"));
+    }
 }

@@ -43,7 +43,7 @@ pub(super) fn run(call: &Call<'_>) -> Outcome {
     let facts = Facts::gather(&container)?;
     if !facts.defined && facts.state == State::Stopped && rcfile.is_none() {
         // Without the command's name, as scripts look for it.
-        eprintln!("{}", Failure::new(format!("{name} doesn't exist")));
+        output::complain(Failure::new(format!("{name} doesn't exist")));
         return Ok(ExitCode::FAILURE);
     }
     let chosen = ["state", "pid", "ips", "stats"].iter().filter(|id| call.has(id)).count();
@@ -116,7 +116,7 @@ fn show_key(
         (None, false) => container.config()?.get(key),
     };
     match value {
-        None => eprintln!("{}", Failure::new(format!("{key} invalid"))),
+        None => output::complain(Failure::new(format!("{key} invalid"))),
         Some(value) if !human => output::line(value)?,
         Some(value) if value.is_empty() => output::line(format!("{key} ="))?,
         Some(value) => output::line(format!("{key} = {value}"))?,

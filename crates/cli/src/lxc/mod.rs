@@ -68,12 +68,16 @@ pub(crate) fn tool(name: &str) -> Option<&'static Tool> {
 pub(crate) fn run(tool: &Tool, args: &[OsString]) -> ExitCode {
     let mut table = (tool.table)();
     let fail = |failure: &Failure| {
-        eprintln!("{}: {failure} (try {} --help)", tool.name, tool.name);
+        crate::output::complain(format_args!("{}: {failure} (try {} --help)", tool.name, tool.name));
         failure.exit_code()
     };
     let matches = match getopt::parse(&table, args) {
         Ok(matches) => matches,
         Err(message) => return fail(&Failure::new(message)),
+    };
+    let said = |text: &str| match crate::output::print(text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => fail(&failure),
     };
     // The first of these counts, as it ends getopt's loop.
     match matches.options().find(|id| ["help", "usage", "version"].contains(id)) {
@@ -93,13 +97,6 @@ pub(crate) fn run(tool: &Tool, args: &[OsString]) -> ExitCode {
             failure.exit_code()
         }
     }
-}
-
-/// Prints `text`; a reader that has gone is no failure.
-fn said(text: &str) -> ExitCode {
-    use std::io::Write;
-    let _ = std::io::stdout().write_all(text.as_bytes());
-    ExitCode::SUCCESS
 }
 
 /// All options in one line.

@@ -86,7 +86,13 @@ impl Ground {
 
     /// Starts the container's init in the background; the monitor's answer.
     pub(crate) fn start(&self) -> Result<Vec<String>, String> {
-        let arguments = [self.lxcpath().into(), self.name.clone().into()];
+        self.start_in(self.lxcpath())
+    }
+
+    /// As [`Ground::start`], with another path to the same lxcpath.
+    #[allow(dead_code)]
+    pub(crate) fn start_in(&self, lxcpath: &Path) -> Result<Vec<String>, String> {
+        let arguments = [lxcpath.into(), self.name.clone().into()];
         hull_runtime::launch::daemonised(Path::new(MONITOR), &arguments).map_err(|e| e.to_string())
     }
 

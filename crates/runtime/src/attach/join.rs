@@ -126,10 +126,12 @@ fn set_terminal(terminal: Option<&(OwnedFd, [bool; 3])>) -> Result<()> {
     Ok(())
 }
 
-/// Goes to `wanted`, or to `/` if the container has no such directory, and makes sure to be inside.
+/// Goes to `wanted`, or to `/`, and makes sure to be inside.
 fn change_directory(wanted: Option<&Path>) -> Result<()> {
-    if wanted.is_none_or(|w| rustix::process::chdir(w).is_err()) {
-        rustix::process::chdir("/").named(|| "chdir(/)".into())?;
+    rustix::process::chdir("/").named(|| "chdir(/)".into())?;
+    if let Some(wanted) = wanted {
+        let call = || format!("chdir({}) in the container", wanted.display());
+        rustix::process::chdir(wanted).named(call)?;
     }
     // The kernel writes "(unreachable)" before a directory outside of the root (CVE-2024-21626).
     let at = rustix::process::getcwd(Vec::new()).named(|| "getcwd()".into())?;

@@ -45,7 +45,7 @@ pub struct Options {
     pub uid: Option<u32>,
     /// The group in the container, 0 if not given.
     pub gid: Option<u32>,
-    /// Where it starts; `/` if that is not in the container.
+    /// Where it starts, `/` if not given; a directory the container must have.
     pub cwd: Option<PathBuf>,
     /// The execution domain (personality(2)); `None` takes that of the container's init.
     pub personality: Option<u64>,

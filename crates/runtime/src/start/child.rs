@@ -362,7 +362,8 @@ pub(crate) fn exec(argv: &[CString], environment: &[(String, String)]) -> Result
         environment.iter().filter_map(|(k, v)| CString::new(format!("{k}={v}")).ok()).collect();
     let name = argv.first().ok_or_else(|| Error::new("there is no program to execute"))?;
     if name.as_bytes().contains(&b'/') {
-        return Ok(process::exec(name, argv, &variables)?);
+        return process::exec(name, argv, &variables)
+            .map_err(|e| Error::executing(&name.to_string_lossy(), None, e.errno()));
     }
     let path = environment.iter().rev().find(|(k, _)| k == "PATH").map_or("", |(_, v)| v);
     let mut failed = None;
@@ -372,11 +373,9 @@ pub(crate) fn exec(argv: &[CString], environment: &[(String, String)]) -> Result
         match process::exec(&full, argv, &variables) {
             Ok(never) => match never {},
             Err(e) if e.errno() == rustix::io::Errno::NOENT => {}
-            Err(e) => failed = Some(e),
+            Err(e) => failed = Some(e.errno()),
         }
     }
-    Err(failed.map_or_else(
-        || Error::call(format!("execve({name:?}, along {path})"), rustix::io::Errno::NOENT),
-        Error::from,
-    ))
+    let errno = failed.unwrap_or(rustix::io::Errno::NOENT);
+    Err(Error::executing(&name.to_string_lossy(), Some(path), errno))
 }

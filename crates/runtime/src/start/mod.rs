@@ -291,6 +291,16 @@ impl Run<'_> {
         let (ours, theirs) = sync::pair()?;
         let group = cgroups.as_ref().and_then(|c| c.payload_fd());
         let forked = process::fork(now, group).during(format_args!("starting container {}", self.start.name));
+        let forked = forked.map_err(|e| match e.errno() {
+            Some(rustix::io::Errno::PERM)
+                if now & namespace::USER == 0 && !rustix::process::geteuid().is_root() =>
+            {
+                Error::new(format!(
+                    "{e}; without root it needs a user namespace: set lxc.idmap, or start it as root"
+                ))
+            }
+            _ => e,
+        });
         let (pid, pidfd) = match forked? {
             Fork::Child => {
                 drop(ours);

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use hull_storage::{Access, Bytes, CloneMode, ErrorKind, NewVolume, TxId, VolumeSpec};
+use hull_storage::{Access, Bytes, CloneMode, Method, NewVolume, Tie, TxId, VolumeSpec};
 
 use super::{Context, Target, locate, registry, store, target};
 use crate::errors::Failure;
@@ -193,14 +193,14 @@ fn make(
     if dry_run {
         return output::print(planned.plan.to_string());
     }
-    let made = match store.clone_volume(&from, into, &to, mode, access) {
-        Err(e) if e.kind() == ErrorKind::Cancelled => {
-            return Err(Failure::new("cancelled; nothing was made").code(130));
-        }
-        made => made?,
-    };
+    let made = store.clone_volume(&from, into, &to, mode, access)?;
     let how = made.method.map(|method| format!(", {method}")).unwrap_or_default();
-    context.say(format!("made {} of {from}{how}", made.at))
+    context.say(format!("made {} of {from}{how}", made.at))?;
+    if matches!(made.method, Some(Method::Clone(offer)) if offer.tie == Tie::Unguarded) {
+        // Containers record who needs whom; volumes by themselves have nobody who would.
+        context.warn(&format!("{} needs {from}: keep that as it is, nothing guards it", made.at));
+    }
+    Ok(())
 }
 
 /// Refuses a whole locator that says something else than what the volume's locator would be.
