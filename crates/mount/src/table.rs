@@ -79,6 +79,30 @@ fn unescape(text: &[u8]) -> OsString {
     OsString::from_vec(out)
 }
 
+/// The first mount, as this process sees them, that shows the directory `path` or something below it elsewhere: by
+/// binding it, or as a layer of a union. `path` must be absolute and free of symlinks.
+///
+/// Mounts in other mount namespaces, a running container's among them, are not seen.
+pub fn user_of<'a>(table: &'a [Entry], path: &Path) -> Option<&'a Entry> {
+    let holder = holding(table, path)?;
+    let below = path.strip_prefix(&holder.point).ok()?;
+    let inside = holder.root.join(below);
+    table.iter().find(|e| {
+        let same = e.source == holder.source && e.fstype == holder.fstype;
+        let bound = same && e.id != holder.id && e.root.starts_with(&inside) && e.root != Path::new("/");
+        bound || layers(e).any(|layer| layer.starts_with(path))
+    })
+}
+
+/// The directories a union is made of.
+fn layers(entry: &Entry) -> impl Iterator<Item = PathBuf> {
+    let values = entry.super_options.split(',').filter_map(|option| {
+        let (key, value) = option.split_once('=')?;
+        matches!(key, "lowerdir" | "lowerdir+" | "upperdir").then_some(value)
+    });
+    values.flat_map(|value| value.split(':')).map(|path| PathBuf::from(unescape(path.as_bytes())))
+}
+
 /// Whether `path` is a mount point of the calling process. Reads the table.
 pub fn is_mount_point(path: &Path) -> io::Result<bool> {
     Ok(read()?.iter().any(|e| e.point.as_os_str().as_bytes() == path.as_os_str().as_bytes()))
@@ -87,6 +111,18 @@ pub fn is_mount_point(path: &Path) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_that_is_shown_elsewhere_is_in_use() {
+        let text = b"1 0 8:1 / / rw - ext4 /dev/a rw\n\
+            2 1 8:1 /srv/x/deep /mnt rw - ext4 /dev/a rw\n\
+            3 1 0:9 / /u rw - overlay overlay rw,lowerdir=/l\\0401:/l2,upperdir=/o/delta,workdir=/o/work\n";
+        let table = parse(text);
+        let user = |path: &str| user_of(&table, Path::new(path)).map(|e| e.id);
+        assert_eq!(user("/srv/x"), Some(2));
+        assert_eq!((user("/srv/xy"), user("/srv/x/deep/er")), (None, None));
+        assert_eq!((user("/o"), user("/l 1"), user("/l2")), (Some(3), Some(3), Some(3)));
+    }
 
     #[test]
     fn reads_the_documented_line() {

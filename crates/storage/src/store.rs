@@ -187,6 +187,7 @@ impl Store {
     /// Decides [`Store::restore`].
     pub fn plan_restore(&self, snapshot: &Locator, current: &Locator, tx: TxId) -> Result<NewVolume> {
         self.driver(snapshot.driver())?.layout(snapshot)?;
+        self.require_unmounted(current)?;
         let owner = self.driver(current.driver())?;
         let place = owner.placement(current)?;
         let mode = CloneMode::SnapshotElseCopy;
@@ -239,11 +240,30 @@ impl Store {
         self.transact("destroy", |tx| tx.perform(self.plan_destroy(at, tx.id())?))
     }
 
-    /// Decides [`Store::destroy`].
+    /// Decides [`Store::destroy`]. Fails with [`ErrorKind::InUse`] when this process sees the volume mounted.
     pub fn plan_destroy(&self, at: &Locator, tx: TxId) -> Result<Plan> {
+        self.require_unmounted(at)?;
         let mut plan = Plan::default();
         plan.doom_volume(self.driver(at.driver())?, at, tx)?;
         Ok(plan)
+    }
+
+    /// Refuses to touch what somebody looks at. What other mount namespaces show cannot be seen; containers are
+    /// asked by their sockets.
+    fn require_unmounted(&self, at: &Locator) -> Result<()> {
+        let layout = self.driver(at.driver())?.layout(at)?;
+        // Without a mount table nothing can be said, and nothing is mounted that could be unmounted.
+        let table = hull_mount::table::read().unwrap_or_default();
+        let paths = layout.parts.iter().map(crate::name::Resource::path).filter(|p| p.is_absolute());
+        for path in paths {
+            // The table names no symlinks.
+            let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+            if let Some(user) = hull_mount::table::user_of(&table, &path) {
+                let text = format!("{at} is mounted at {}: unmount it first", user.point.display());
+                return Err(Error::new(ErrorKind::InUse, text));
+            }
+        }
+        Ok(())
     }
 
     // ── Looking ──

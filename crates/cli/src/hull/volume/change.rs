@@ -2,8 +2,9 @@
 
 use std::ffi::OsString;
 
-use hull_storage::{Access, Bytes, CloneMode, Method, NewVolume, Tie, TxId, VolumeSpec};
+use hull_storage::{Access, Bytes, CloneMode, Locator, Method, NewVolume, Store, Tie, TxId, VolumeSpec};
 
+use super::ties::Ties;
 use super::{Context, Target, locate, registry, store, target};
 use crate::errors::Failure;
 use crate::output;
@@ -113,6 +114,7 @@ pub(super) fn restore(args: &Restore, context: &Context) -> Result<(), Failure> 
     if args.dry_run {
         return output::print(store.plan_restore(&snapshot, &volume, TxId(0))?.plan.to_string());
     }
+    ties(context).require_none(&store, &volume, "restored in place")?;
     let made = store.restore(&snapshot, &volume)?;
     context.say(format!("restored {} to {snapshot}", made.at))
 }
@@ -141,6 +143,8 @@ pub(super) fn rename(args: &Rename, context: &Context) -> Result<(), Failure> {
     if args.dry_run {
         return output::print(planned.plan.to_string());
     }
+    ties(context).require_none(&store, &from, "renamed")?;
+    ties(context).renamed(&from, &planned.at)?;
     let made = store.rename(&from, &to)?;
     context.say(format!("renamed {from} to {made}"))
 }
@@ -168,6 +172,7 @@ pub(super) fn remove(args: &Remove, context: &Context) -> Result<(), Failure> {
                 "Hull did not make {at}: to delete it all the same, give --foreign"
             )));
         }
+        ties(context).require_none(&store, at, "deleted")?;
         if args.dry_run {
             output::print(store.plan_destroy(at, TxId(0))?.to_string())?;
             continue;
@@ -193,18 +198,33 @@ fn make(
     if dry_run {
         return output::print(planned.plan.to_string());
     }
+    if matches!(planned.method, Some(Method::Clone(offer)) if offer.tie == Tie::Unguarded) {
+        for source in sources(&store, &from)? {
+            ties(context).record(&store, &source, &planned.at)?;
+        }
+    }
     let made = store.clone_volume(&from, into, &to, mode, access)?;
     let how = made.method.map(|method| format!(", {method}")).unwrap_or_default();
-    context.say(format!("made {} of {from}{how}", made.at))?;
-    if matches!(made.method, Some(Method::Clone(offer)) if offer.tie == Tie::Unguarded) {
-        // Containers record who needs whom; volumes by themselves have nobody who would.
-        context.warn(&format!("{} needs {from}: keep that as it is, nothing guards it", made.at));
+    context.say(format!("made {} of {from}{how}", made.at))
+}
+
+/// Whom a clone of `from` that is tied to it needs: what `from` is made of, and itself where it stands alone.
+fn sources(store: &Store, from: &Locator) -> Result<Vec<Locator>, Failure> {
+    let alone = store.driver(from.driver())?.capabilities().standalone;
+    let mut all: Vec<Locator> = alone.then(|| from.clone()).into_iter().collect();
+    for origin in store.inspect(from)?.origins {
+        // A place names a volume only where a store recognises it.
+        all.extend(hull_drivers::builtin().locate(&origin).ok());
     }
-    Ok(())
+    Ok(all)
+}
+
+fn ties(context: &Context) -> Ties {
+    Ties::of(&context.environment.state_dir())
 }
 
 /// Refuses a whole locator that says something else than what the volume's locator would be.
-fn require_place(written: Option<&hull_storage::Locator>, planned: &NewVolume) -> Result<(), Failure> {
+fn require_place(written: Option<&Locator>, planned: &NewVolume) -> Result<(), Failure> {
     match written {
         Some(written) if *written != planned.at => Err(Failure::new(format!(
             "the volume would be {}, not {written}: write that, or only where it shall be",

@@ -3,6 +3,7 @@
 mod change;
 mod look;
 mod mount;
+mod ties;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
