@@ -128,6 +128,7 @@ impl Container<'_> {
             tx.perform(decided.plan)?;
             self.finish_clone(new, made.at.as_ref(), &decided.config, request)
         })?;
+        made.warnings.extend(self.all.leftovers());
         Ok(made)
     }
 

@@ -191,6 +191,12 @@ impl Containers {
         }
     }
 
+    /// What could not be deleted after an operation that succeeded, as warnings.
+    pub(crate) fn leftovers(&self) -> impl Iterator<Item = String> {
+        let all = self.store.leftovers().into_iter();
+        all.map(|e| format!("{e}; `hull recover` tries again"))
+    }
+
     /// Takes LXC's own lock of a container (`<rundir>/lxc/lock/<lxcpath>/.<name>`).
     pub(crate) fn lock(&self, lxcpath: &Path, name: &str, kind: Kind) -> Result<FileLock> {
         lock_container(&self.rundir, lxcpath, name, kind, self.wait)

@@ -97,6 +97,7 @@ impl Container<'_> {
             }
             Ok(base)
         })?;
+        made.warnings.extend(self.all.leftovers());
         made.at = base;
         Ok(made)
     }

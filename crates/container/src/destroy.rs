@@ -70,6 +70,7 @@ impl<'a> Container<'a> {
             made.plan = plan.clone();
             tx.perform(plan)
         })?;
+        made.warnings.extend(self.all.leftovers());
         Ok(made)
     }
 

@@ -55,6 +55,7 @@ impl Container<'_> {
             return Ok(made);
         }
         self.all.store().transact("rename", |tx| tx.perform(plan))?;
+        made.warnings.extend(self.all.leftovers());
         Ok(made)
     }
 

@@ -57,6 +57,7 @@ impl Container<'_> {
             made.plan = plan.clone();
             tx.perform(plan)
         })?;
+        made.warnings.extend(self.all.leftovers());
         Ok(made)
     }
 

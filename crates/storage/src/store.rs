@@ -1,7 +1,7 @@
 //! What users hold: drivers made crash-safe.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hull_mount::Access;
 
@@ -27,6 +27,7 @@ pub struct Store {
     journal: Box<dyn Journal>,
     host: Box<dyn Host>,
     locks: VolumeLocks,
+    leftovers: Mutex<Vec<Error>>,
 }
 
 impl fmt::Debug for Store {
@@ -63,7 +64,7 @@ impl Store {
         host: Box<dyn Host>,
         locks: VolumeLocks,
     ) -> Self {
-        Self { drivers, journal, host, locks }
+        Self { drivers, journal, host, locks, leftovers: Mutex::default() }
     }
 
     /// The driver called `name`.
@@ -297,6 +298,15 @@ impl Store {
             }
         }
         Ok(recovered)
+    }
+
+    /// What operations that succeeded could not delete afterwards, since this was last asked; `recover` tries again.
+    pub fn leftovers(&self) -> Vec<Error> {
+        std::mem::take(&mut *self.leftovers.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn leave_behind(&self, failure: Error) {
+        self.leftovers.lock().unwrap_or_else(PoisonError::into_inner).push(failure);
     }
 
     pub(crate) fn journal(&self) -> &dyn Journal {

@@ -56,7 +56,7 @@ impl Store {
     ///
     /// When `body` fails, its steps are undone; what could not be undone is added to the error and stays in
     /// the journal for [`Store::recover`]. What the transaction doomed is deleted after the commit; should
-    /// that fail, the operation has still succeeded, and `recover` goes on deleting.
+    /// that fail, the operation has still succeeded, [`Store::leftovers`] says why, and `recover` goes on deleting.
     pub fn transact<T>(
         &self,
         operation: &'static str,
@@ -75,7 +75,9 @@ impl Store {
         match done.and_then(|value| self.journal().save(&record).map(|()| value)) {
             Ok(value) => {
                 // Housekeeping, which `recover` repeats if it fails here.
-                let _ = self.settle(record);
+                if let Err(e) = self.settle(record) {
+                    self.leave_behind(e.during(operation));
+                }
                 Ok(value)
             }
             // Whether the commit itself is durable is unknown, so only `recover` may decide.

@@ -116,6 +116,7 @@ pub(super) fn restore(args: &Restore, context: &Context) -> Result<(), Failure> 
     }
     ties(context).require_none(&store, &volume, "restored in place")?;
     let made = store.restore(&snapshot, &volume)?;
+    store.leftovers().iter().for_each(|e| context.warn(&format!("{e}; `hull recover` tries again")));
     context.say(format!("restored {} to {snapshot}", made.at))
 }
 
@@ -178,6 +179,7 @@ pub(super) fn remove(args: &Remove, context: &Context) -> Result<(), Failure> {
             continue;
         }
         store.destroy(at)?;
+        store.leftovers().iter().for_each(|e| context.warn(&format!("{e}; `hull recover` tries again")));
         context.say(format!("deleted {at}"))?;
     }
     Ok(())
