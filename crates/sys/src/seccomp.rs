@@ -76,7 +76,7 @@ pub struct Arch(u32);
 /// libseccomp.
 #[derive(Debug)]
 pub struct Libseccomp {
-    library: Library,
+    handle: Library,
 }
 
 type Context = *mut c_void;
@@ -88,7 +88,7 @@ impl Libseccomp {
         let library = unsafe { Library::new("libseccomp.so.2") }.map_err(|_| {
             Error::new("dlopen(libseccomp.so.2), which package libseccomp2 has", Errno::NOENT)
         })?;
-        Ok(Self { library })
+        Ok(Self { handle: library })
     }
 
     /// The architecture LXC and libseccomp call `name` (`x86_64`, `x86`, `x32`, `arm`, `aarch64`, …).
@@ -166,7 +166,7 @@ impl Libseccomp {
     /// `T` must be the symbol's type.
     unsafe fn symbol<T>(&self, name: &[u8]) -> Result<libloading::Symbol<'_, T>> {
         // SAFETY: promised by the caller.
-        unsafe { self.library.get(name) }.map_err(|_| {
+        unsafe { self.handle.get(name) }.map_err(|_| {
             let name = String::from_utf8_lossy(name).trim_end_matches('\0').to_owned();
             Error::new(format!("dlsym({name}) in libseccomp.so.2"), Errno::NOSYS)
         })

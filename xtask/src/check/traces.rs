@@ -12,7 +12,7 @@ const STANDARD: &[&str] = &[
 ];
 
 /// The one registry that packages may come from.
-const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
+const REGISTRY: &str = "registry+";
 
 /// Finds this checkout's paths in any text file, other registries in the lock file, and git dependencies.
 pub(super) fn check(workspace: &Workspace) -> Outcome {
@@ -37,8 +37,8 @@ pub(super) fn check(workspace: &Workspace) -> Outcome {
         }
     }
     for package in &workspace.packages {
-        if let Some(source) = package.source.as_deref().filter(|source| *source != REGISTRY) {
-            findings.push(format!("{}: comes from {source}; only crates.io may be depended on", package.id));
+        if let Some(source) = package.source.as_deref().filter(|source| !source.starts_with(REGISTRY)) {
+            findings.push(format!("{}: comes from {source}; only a registry may be depended on", package.id));
         }
     }
     Outcome {
@@ -105,15 +105,15 @@ mod tests {
 
     #[test]
     fn other_sources_of_packages_are_caught() {
-        let mut workspace = fixture::files(&[(".cargo/config.toml", "[alias]\n[source.crates-io]\n")]);
-        for source in [None, Some(REGISTRY), Some("git+https://example.org/x")] {
+        let mut workspace = fixture::files(&[(".cargo/config.toml", "[alias]\n[source.elsewhere]\n")]);
+        for source in [None, Some("registry+index"), Some("git+https://example.org/x")] {
             let source = source.map(str::to_owned);
             workspace.packages.push(Package { id: "x 1".into(), source, ..Package::default() });
         }
         let findings = check(&workspace).findings;
         assert_eq!(findings.len(), 2, "{findings:?}");
         assert!(
-            findings[0].contains("[source.crates-io]") && findings[1].contains("git+https"),
+            findings[0].contains("[source.elsewhere]") && findings[1].contains("git+https"),
             "{findings:?}"
         );
     }
