@@ -7,7 +7,6 @@
 //!
 //! Deliberately absent: configuration files, mounting, and environment variables.
 
-pub mod automount;
 mod cgroups;
 mod control;
 pub mod devices;

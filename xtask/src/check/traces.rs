@@ -76,7 +76,7 @@ fn contains_path(line: &str, needle: &str) -> bool {
 mod tests {
     use std::path::Path;
 
-    use super::{REGISTRY, check, needle};
+    use super::{check, needle};
     use crate::workspace::{Package, fixture};
 
     #[test]
