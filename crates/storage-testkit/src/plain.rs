@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hull_mount::{Access, MountPlan, MountSource};
+use hull_storage::files::Found;
 use hull_storage::{
     Activation, Availability, Bytes, Capabilities, Driver, DriverName, Error, ErrorKind, Layout, Locator,
     Outcome, Placement, Registration, Resource, Result, Settings, TxId, Usage, VolumeInfo, VolumeSpec, files,
@@ -68,12 +69,10 @@ impl Driver for PlainDriver {
     }
 
     fn layout(&self, at: &Locator) -> Result<Layout> {
-        match files::exists(at.path())? {
-            false => Err(Error::new(ErrorKind::NotFound, format!("there is no volume {at}"))),
-            true if !files::is_dir(at.path()) => {
-                Err(Error::new(ErrorKind::InvalidInput, format!("{at} is not a directory")))
-            }
-            true => Ok(layout(at.path())),
+        match files::find(at.path())? {
+            Found::Directory => Ok(layout(at.path())),
+            Found::Other => Err(Error::new(ErrorKind::InvalidInput, format!("{at} is not a directory"))),
+            Found::Nothing => Err(Error::new(ErrorKind::NotFound, format!("there is no volume {at}"))),
         }
     }
 

@@ -119,6 +119,31 @@ pub fn exists(path: &Path) -> Result<bool> {
     }
 }
 
+/// What a path names, by one look: two looks could see two things when it is being moved away or into place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A directory, or a symlink to one.
+    Directory,
+    /// Something else, a dangling symlink included.
+    Other,
+    /// Nothing.
+    Nothing,
+}
+
+/// What `path` names now.
+pub fn find(path: &Path) -> Result<Found> {
+    match rustix::fs::statat(CWD, path, AtFlags::empty()) {
+        Ok(stat) if rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir() => Ok(Found::Directory),
+        Ok(_) => Ok(Found::Other),
+        Err(Errno::NOENT | Errno::NOTDIR) => {
+            let link = rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW);
+            let dangling = |s: &rustix::fs::Stat| rustix::fs::FileType::from_raw_mode(s.st_mode).is_symlink();
+            Ok(if link.as_ref().is_ok_and(dangling) { Found::Other } else { Found::Nothing })
+        }
+        Err(e) => Err(Error::os(format!("cannot look at {}", path.display()), e)),
+    }
+}
+
 /// Whether `path` is a directory; a symlink to one is, too.
 pub fn is_dir(path: &Path) -> bool {
     rustix::fs::statat(CWD, path, AtFlags::empty())

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use hull_mount::{Access, MountPlan, MountSource};
+use hull_storage::files::Found;
 use hull_storage::{
     Activation, Capabilities, CopyOnWrite, Driver, DriverName, Error, ErrorKind, Layout, Locator, Outcome,
     Placement, Resource, Result, TxId, Usage, VolumeInfo, VolumeSpec, files, paths,
@@ -102,11 +103,13 @@ fn access(root: &rustix::fd::OwnedFd) -> Result<Access> {
 /// and copied rather than snapshotted.
 fn existing(at: &Locator) -> Result<PathBuf> {
     let path = paths::absolute(at)?;
-    if files::is_dir(&path) {
-        return Ok(path);
+    match files::find(&path)? {
+        Found::Directory => Ok(path),
+        Found::Other => {
+            Err(Error::new(ErrorKind::InvalidInput, format!("{} is not a btrfs subvolume", path.display())))
+        }
+        Found::Nothing => {
+            Err(Error::new(ErrorKind::NotFound, format!("there is no subvolume {}", path.display())))
+        }
     }
-    Err(match files::exists(&path)? {
-        true => Error::new(ErrorKind::InvalidInput, format!("{} is not a btrfs subvolume", path.display())),
-        false => Error::new(ErrorKind::NotFound, format!("there is no subvolume {}", path.display())),
-    })
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use hull_mount::{Access, MountPlan, MountSource};
+use hull_storage::files::Found;
 use hull_storage::{
     Activation, Capabilities, Driver, DriverName, Error, ErrorKind, Layout, Locator, Outcome, Placement,
     Resource, Result, TxId, Usage, VolumeInfo, VolumeSpec, files, mark, paths,
@@ -77,11 +78,13 @@ impl Driver for DirDriver {
 /// The path of a volume that is there.
 fn existing(at: &Locator) -> Result<PathBuf> {
     let path = paths::absolute(at)?;
-    if files::is_dir(&path) {
-        return Ok(path);
+    match files::find(&path)? {
+        Found::Directory => Ok(path),
+        Found::Other => {
+            Err(Error::new(ErrorKind::InvalidInput, format!("{} is not a directory", path.display())))
+        }
+        Found::Nothing => {
+            Err(Error::new(ErrorKind::NotFound, format!("there is no directory {}", path.display())))
+        }
     }
-    Err(match files::exists(&path)? {
-        true => Error::new(ErrorKind::InvalidInput, format!("{} is not a directory", path.display())),
-        false => Error::new(ErrorKind::NotFound, format!("there is no directory {}", path.display())),
-    })
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use hull_mount::{Access, MountPlan, MountSource, Union, UpperDir};
+use hull_storage::files::Found;
 use hull_storage::{
     Activation, Capabilities, CopyOnWrite, Driver, DriverName, Error, ErrorKind, Layout, Locator, Outcome,
     Placement, Resource, Result, TxId, Usage, VolumeInfo, VolumeSpec, files, mark, paths,
@@ -140,13 +141,16 @@ impl Driver for OverlayDriver {
 /// The layers of a volume whose upper one is there. The lower ones may be gone: then it can still be removed.
 pub(crate) fn existing(at: &Locator) -> Result<Chain> {
     let chain = Chain::read(at)?;
-    if files::is_dir(&chain.upper) {
-        return Ok(chain);
-    }
+    let found = files::find(&chain.upper)?;
     let upper = chain.upper.display();
-    Err(match files::exists(&chain.upper)? {
-        true => Error::new(ErrorKind::InvalidInput, format!("{upper}, the upper layer, is not a directory")),
-        false => Error::new(ErrorKind::NotFound, format!("there is no overlay {at}: {upper} is missing")),
+    Err(match found {
+        Found::Directory => return Ok(chain),
+        Found::Other => {
+            Error::new(ErrorKind::InvalidInput, format!("{upper}, the upper layer, is not a directory"))
+        }
+        Found::Nothing => {
+            Error::new(ErrorKind::NotFound, format!("there is no overlay {at}: {upper} is missing"))
+        }
     })
 }
 
