@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use hull_storage::{Locator, Registration, Settings, Store};
 
+use crate::pool::Pool;
+
 /// Why a ground cannot be had on this machine, as a person would say it: `no loop devices`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SkipReason(pub String);
@@ -76,6 +78,7 @@ pub struct GroundInstance {
     dir: PathBuf,
     settings: Vec<(String, String)>,
     base: Option<MakeBase>,
+    pool: Option<Pool>,
     _kept: Option<Box<dyn Any + Send + Sync>>,
 }
 
@@ -88,7 +91,7 @@ impl fmt::Debug for GroundInstance {
 impl GroundInstance {
     /// A ground in the directory `dir`, which the suite may fill; it is to vanish when `kept` is dropped.
     pub fn new(dir: impl Into<PathBuf>, kept: impl Any + Send + Sync) -> Self {
-        Self { dir: dir.into(), settings: Vec::new(), base: None, _kept: Some(Box::new(kept)) }
+        Self { dir: dir.into(), settings: Vec::new(), base: None, pool: None, _kept: Some(Box::new(kept)) }
     }
 
     /// The ground with one more setting for the drivers.
@@ -109,6 +112,18 @@ impl GroundInstance {
     ) -> Self {
         self.base = Some(Box::new(make));
         self
+    }
+
+    /// Says where the volumes of a store with a pool lie; homes and volumes of other stores are in the directory.
+    #[must_use]
+    pub fn with_pool(mut self, pool: Pool) -> Self {
+        self.pool = Some(pool);
+        self
+    }
+
+    /// The pool.
+    pub fn pool(&self) -> Option<&Pool> {
+        self.pool.as_ref()
     }
 
     /// The scratch directory.

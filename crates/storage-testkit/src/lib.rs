@@ -64,7 +64,9 @@ pub mod faulty;
 pub mod ground;
 pub mod model;
 pub mod plain;
+mod pool;
 pub mod scratch;
 pub mod sim;
 
 pub use ground::{Ground, GroundInstance, SkipReason};
+pub use pool::Pool;
