@@ -37,8 +37,13 @@ impl Pool {
         Self { place: place.into(), list: Arc::new(list), clear: Arc::new(clear) }
     }
 
+    /// What stands before the last `/` in the name of a volume.
+    pub fn place(&self) -> &Path {
+        &self.place
+    }
+
     /// The names of volumes that begin with `prefix`.
-    pub(crate) fn names(&self, prefix: &str) -> io::Result<Vec<String>> {
+    pub fn names(&self, prefix: &str) -> io::Result<Vec<String>> {
         Ok((self.list)()?.into_iter().filter(|name| name.starts_with(prefix)).collect())
     }
 

@@ -1,9 +1,5 @@
 //! A tree with everything awkward in it survives every way of copying, and goes without a trace.
 
-use std::fs;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::Path;
-
 use hull_storage::{Access, CloneMode, Locator, Store, VolumeSpec};
 use hull_treefixture::{CompareOptions, Shape, build, compare};
 
@@ -17,8 +13,11 @@ pub(super) const CASES: &[Case] = &[
     Case { name: "trees::immutable_and_very_deep_go_without_a_trace", needs: &[], run: destroyed },
 ];
 
-fn shape() -> Shape {
-    if rustix::process::geteuid().is_root() { Shape::privileged() } else { Shape::unprivileged() }
+fn shape(bench: &Bench) -> Shape {
+    let root = rustix::process::geteuid().is_root();
+    // A layer of a union cannot hold what has a meaning of its own there.
+    let union_marks = bench.driver().capabilities().standalone;
+    Shape { union_marks, ..if root { Shape::privileged() } else { Shape::unprivileged() } }
 }
 
 fn preserved(bench: &Bench) -> CaseResult {
@@ -27,20 +26,15 @@ fn preserved(bench: &Bench) -> CaseResult {
     {
         let open = Open::new(&store, &original, Access::ReadWrite)?;
         // In a user namespace, root may still make no devices: the file system's refusal is not the driver's.
-        if build(open.fd(), &shape()).is_err() {
+        if build(open.fd(), &shape(bench)).is_err() {
             let store = bench.store();
             store.destroy(&original)?;
             store.create(plain::NAME, &bench.place("original"), &VolumeSpec::default())?;
             let open = Open::new(&store, &original, Access::ReadWrite)?;
-            build(open.fd(), &Shape::unprivileged())?;
+            build(open.fd(), &Shape { union_marks: shape(bench).union_marks, ..Shape::unprivileged() })?;
         }
     }
     let original = Locator::new(plain::NAME, original.at());
-    if !bench.driver().capabilities().standalone {
-        // A layer of a union cannot hold what has a meaning of its own there.
-        let open = Open::new(&store, &original, Access::ReadWrite)?;
-        remove_union_marks(&open.path())?;
-    }
     let into = Some(bench.driver().name());
     let mode = CloneMode::SnapshotElseCopy;
     let volume = store.clone_volume(&original, into, &bench.place("v"), mode, Access::ReadWrite)?.at;
@@ -72,48 +66,11 @@ fn same(store: &Store, one: &Locator, other: &Locator, what: &str) -> Result<(),
     require(differences.is_empty(), format!("{what}: {differences:?}"))
 }
 
-/// Extended attributes by which overlayfs remembers what it did: Documentation/filesystems/overlayfs.rst.
-const OVERLAY_MARKS: &[&str] = &[
-    "trusted.overlay.opaque",
-    "trusted.overlay.redirect",
-    "trusted.overlay.metacopy",
-    "trusted.overlay.origin",
-    "trusted.overlay.impure",
-    "trusted.overlay.whiteout",
-    "user.overlay.opaque",
-    "user.overlay.redirect",
-    "user.overlay.metacopy",
-    "user.overlay.origin",
-    "user.overlay.impure",
-    "user.overlay.whiteout",
-];
-
-/// Removes whiteouts and the attributes of an overlay.
-fn remove_union_marks(dir: &Path) -> std::io::Result<()> {
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        let metadata = path.symlink_metadata()?;
-        for name in OVERLAY_MARKS {
-            let _ = rustix::fs::lremovexattr(&path, *name);
-        }
-        if metadata.is_dir() {
-            // Directories keep their times.
-            let times =
-                fs::FileTimes::new().set_accessed(metadata.accessed()?).set_modified(metadata.modified()?);
-            remove_union_marks(&path)?;
-            fs::File::open(&path)?.set_times(times)?;
-        } else if metadata.file_type().is_char_device() && metadata.rdev() == 0 {
-            fs::remove_file(path)?;
-        }
-    }
-    Ok(())
-}
-
 fn destroyed(bench: &Bench) -> CaseResult {
     let store = bench.store();
     let volume = bench.make_empty(&store, "v")?;
     let root = rustix::process::geteuid().is_root();
-    let shape = Shape { immutable: root, deep: 5000, ..shape() };
+    let shape = Shape { immutable: root, deep: 5000, ..shape(bench) };
     {
         let open = Open::new(&store, &volume, Access::ReadWrite)?;
         if let Err(e) = build(open.fd(), &shape) {
