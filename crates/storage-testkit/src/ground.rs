@@ -71,6 +71,22 @@ impl Ground {
     }
 }
 
+/// Brings trouble over a ground until what it returns is dropped.
+pub type Bring = dyn Fn() -> std::io::Result<Box<dyn Any>> + Send + Sync;
+/// Leaves only so many bytes of a ground free until what it returns is dropped.
+pub type Fill = dyn Fn(u64) -> std::io::Result<Box<dyn Any>> + Send + Sync;
+
+/// What can befall a ground.
+#[derive(Clone, Default)]
+pub struct Troubles {
+    /// It is full.
+    pub full: Option<Arc<Fill>>,
+    /// It can only be read.
+    pub read_only: Option<Arc<Bring>>,
+    /// Its device fails.
+    pub failing: Option<Arc<Bring>>,
+}
+
 type MakeBase = Box<dyn Fn(&Store, &Path) -> hull_storage::Result<Locator> + Send + Sync>;
 
 /// A ground that is there. Dropping it cleans up.
@@ -79,6 +95,7 @@ pub struct GroundInstance {
     settings: Vec<(String, String)>,
     base: Option<MakeBase>,
     pool: Option<Pool>,
+    troubles: Troubles,
     _kept: Option<Box<dyn Any + Send + Sync>>,
 }
 
@@ -91,7 +108,14 @@ impl fmt::Debug for GroundInstance {
 impl GroundInstance {
     /// A ground in the directory `dir`, which the suite may fill; it is to vanish when `kept` is dropped.
     pub fn new(dir: impl Into<PathBuf>, kept: impl Any + Send + Sync) -> Self {
-        Self { dir: dir.into(), settings: Vec::new(), base: None, pool: None, _kept: Some(Box::new(kept)) }
+        Self {
+            dir: dir.into(),
+            settings: Vec::new(),
+            base: None,
+            pool: None,
+            troubles: Troubles::default(),
+            _kept: Some(Box::new(kept)),
+        }
     }
 
     /// The ground with one more setting for the drivers.
@@ -119,6 +143,17 @@ impl GroundInstance {
     pub fn with_pool(mut self, pool: Pool) -> Self {
         self.pool = Some(pool);
         self
+    }
+
+    /// Says what trouble can be brought over it.
+    #[must_use]
+    pub fn with_troubles(mut self, troubles: Troubles) -> Self {
+        self.troubles = troubles;
+        self
+    }
+
+    pub(crate) fn troubles(&self) -> &Troubles {
+        &self.troubles
     }
 
     /// The pool.

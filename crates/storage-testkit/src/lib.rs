@@ -67,6 +67,7 @@ pub mod plain;
 mod pool;
 pub mod scratch;
 pub mod sim;
+mod trouble;
 
-pub use ground::{Ground, GroundInstance, SkipReason};
+pub use ground::{Bring, Fill, Ground, GroundInstance, SkipReason, Troubles};
 pub use pool::Pool;

@@ -17,12 +17,11 @@ use hull_storage::{
 };
 
 use super::case::require;
-use crate::ground::{self, Ground, GroundInstance};
+use crate::ground::{self, Ground, GroundInstance, Troubles};
 use crate::plain;
 use crate::pool::{Names, Pool};
 
 /// What a case works with. Everything lies in a directory of its own.
-#[derive(Debug)]
 pub struct Bench {
     driver: Arc<dyn Driver>,
     companions: Vec<Arc<dyn Driver>>,
@@ -35,8 +34,15 @@ pub struct Bench {
     names: Option<Names>,
     /// The pool, unless another process has it.
     pool: Option<Pool>,
+    troubles: Troubles,
     /// Another process cleans up.
     kept: bool,
+}
+
+impl std::fmt::Debug for Bench {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bench").field("driver", &self.driver).field("dir", &self.dir).finish_non_exhaustive()
+    }
 }
 
 /// A volume of the driver under test with a little content, and the store that made it.
@@ -60,6 +66,7 @@ impl Bench {
         }
         let mut bench = Self::at(dir, of, ground, instance.settings().to_vec())?;
         bench.pool = instance.pool().cloned();
+        bench.troubles = instance.troubles().clone();
         bench.kept = false;
         if !bench.driver.capabilities().standalone {
             let path = bench.dir.join("base");
@@ -95,6 +102,7 @@ impl Bench {
                 .collect(),
             names: Names::of(&dir),
             pool: None,
+            troubles: Troubles::default(),
             dir,
             settings,
             ground: ground.name().to_owned(),
@@ -112,6 +120,7 @@ impl Bench {
         Ok(Self {
             names,
             pool: self.pool.clone(),
+            troubles: self.troubles.clone(),
             driver: Arc::clone(&self.driver),
             companions: self.companions.clone(),
             dir,
@@ -187,6 +196,11 @@ impl Bench {
     pub(crate) fn place_in_home(&self, name: &str) -> Placement {
         let in_pool = self.names.as_ref().map_or(name.into(), |names| names.name(name.as_ref()));
         Placement::in_home(self.dir.join("volumes").join(name), in_pool)
+    }
+
+    /// What can befall the ground.
+    pub(crate) fn troubles(&self) -> &Troubles {
+        &self.troubles
     }
 
     /// Whether volumes of the store under test lie in a pool here.
