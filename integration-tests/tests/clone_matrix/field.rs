@@ -1,5 +1,6 @@
 //! One ground for each store, and stores that know all of them.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -74,7 +75,8 @@ impl Field {
     /// A new scene, with names of its own.
     pub(crate) fn scene(&self) -> Scene<'_> {
         let number = self.scenes.fetch_add(1, Ordering::Relaxed);
-        Scene { field: self, store: self.store(), prefix: format!("hull{}-m{number}", std::process::id()) }
+        let prefix = format!("hull{}-m{number}", std::process::id());
+        Scene { field: self, store: self.store(), prefix, made: RefCell::default() }
     }
 }
 
@@ -89,6 +91,8 @@ pub(crate) struct Scene<'f> {
     field: &'f Field,
     store: Store,
     prefix: String,
+    /// What [`Scene::source`] made, the lowest first.
+    made: RefCell<Vec<Locator>>,
 }
 
 impl Scene<'_> {
@@ -105,23 +109,19 @@ impl Scene<'_> {
 
     /// A volume of `store` with an awkward tree in it. One that needs another volume gets a plain directory below it.
     pub(crate) fn source(&self, store: &str) -> Checked<Locator> {
-        let name = self.field.name(store)?;
-        if self.store.driver(name)?.capabilities().standalone {
-            let at = self.store.create(name, &self.place(store, "source"), &VolumeSpec::default())?;
-            self.plant(&at)?;
-            return Ok(at);
-        }
-        let base = self.base(store);
-        let base = self.store.create(base.0, &base.1, &VolumeSpec::default())?;
-        let (mode, access) = (CloneMode::Snapshot, Access::ReadWrite);
-        let at = self.store.clone_volume(&base, Some(name), &self.place(store, "source"), mode, access)?.at;
+        let (name, to) = (self.field.name(store)?, self.place(store, "source"));
+        let empty = VolumeSpec::default();
+        let at = if self.store.driver(name)?.capabilities().standalone {
+            self.store.create(name, &to, &empty)?
+        } else {
+            let base = self.store.create(self.field.name("dir")?, &self.place("dir", "base"), &empty)?;
+            self.made.borrow_mut().push(base.clone());
+            let (mode, access) = (CloneMode::Snapshot, Access::ReadWrite);
+            self.store.clone_volume(&base, Some(name), &to, mode, access)?.at
+        };
+        self.made.borrow_mut().push(at.clone());
         self.plant(&at)?;
         Ok(at)
-    }
-
-    /// The plain directory below a volume of `store` that needs one.
-    fn base(&self, store: &str) -> (DriverName, Placement) {
-        (self.field.name("dir").expect("every build has it"), self.place("dir", &format!("{store}-base")))
     }
 
     fn plant(&self, at: &Locator) -> Checked<()> {
@@ -175,17 +175,11 @@ impl Scene<'_> {
         Ok(all)
     }
 
-    /// Destroys what lay below the source, and fails when anything is left then.
+    /// Destroys the source and what lies below it, as far as they are still there, and fails when anything is left then.
     pub(crate) fn clear(self) -> Checked<()> {
-        for store in STORES.into_iter().filter(|store| self.field.has(store).is_ok()) {
-            let source = (self.field.name(store)?, self.place(store, "source"));
-            for (driver, place) in [source, self.base(store)] {
-                let driver = self.store.driver(driver)?;
-                // A union's needs a source to be named, and has gone by now.
-                let Ok(layout) = driver.new_layout(&place, None) else { continue };
-                if driver.layout(&layout.at).is_ok() {
-                    self.store.destroy(&layout.at)?;
-                }
+        for at in self.made.borrow().iter().rev() {
+            if self.store.driver(at.driver())?.layout(at).is_ok() {
+                self.store.destroy(at)?;
             }
         }
         let left = self.visible()?;
