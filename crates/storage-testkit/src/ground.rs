@@ -87,6 +87,13 @@ pub struct Troubles {
     pub failing: Option<Arc<Bring>>,
 }
 
+impl fmt::Debug for Troubles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let there = (self.full.is_some(), self.read_only.is_some(), self.failing.is_some());
+        f.debug_tuple("Troubles").field(&there).finish()
+    }
+}
+
 type MakeBase = Box<dyn Fn(&Store, &Path) -> hull_storage::Result<Locator> + Send + Sync>;
 
 /// A ground that is there. Dropping it cleans up.
