@@ -104,7 +104,8 @@ impl Lane {
         machine.interact()
     }
 
-    fn machine(&self, root: &Path, built: &Built, folder: &Path, mode: Mode) -> Result<Machine> {
+    /// The machine, its payload made and its scratch disk blank, with everything of it in `folder`.
+    pub(super) fn machine(&self, root: &Path, built: &Built, folder: &Path, mode: Mode) -> Result<Machine> {
         let guest = cache::guest()?;
         let (payload, scratch) = (folder.join("payload.img"), folder.join("scratch.img"));
         payload::make(&payload, root, built, mode, self.limit)?;
@@ -143,7 +144,7 @@ fn listen(running: &mut Running, programs: &[Program], limit: Duration) -> Resul
             }
         };
         match report.take(&line)? {
-            Heard::Ready(_) => {
+            Heard::Ready => {
                 println!("vm: ready after {}", shown(begun.elapsed()));
                 (what, until) = ("the guest hung: it had not run all", Instant::now() + GRACE);
             }

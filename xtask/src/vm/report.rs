@@ -33,8 +33,8 @@ struct Said {
 /// What a line means for who watches.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Heard<'l> {
-    /// The guest can run tests, after so many seconds.
-    Ready(&'l str),
+    /// The guest can run tests.
+    Ready,
     /// A program began, the number of the manifest's line.
     Begun(usize),
     /// It printed this.
@@ -65,7 +65,7 @@ impl<'a> Report<'a> {
             return Ok(Heard::Noise);
         };
         match (word, &mut self.current) {
-            ("ready", None) => Ok(Heard::Ready(rest)),
+            ("ready", None) => Ok(Heard::Ready),
             ("begin", None) => {
                 let number = rest.parse().ok().filter(|&number| number == self.ended);
                 let number = number.filter(|&number| number < self.programs.len());
@@ -140,8 +140,12 @@ fn of_program(program: &Program, said: &Said, status: Option<i32>) -> Result<Res
         results.passed.retain(|test| test != UNNAMED);
         results.passed.extend(missing);
     } else {
-        let missing = missing.into_iter().map(|case| format!("{case}: it has no result"));
-        results.failed.extend(missing);
+        // After one that hung come all that it kept from running: the first tells most.
+        let more = match missing.len() {
+            0 | 1 => String::new(),
+            count => format!(", nor have {} more", count - 1),
+        };
+        results.failed.extend(missing.first().map(|case| format!("{case}: it has no result{more}")));
     }
     for failed in &mut results.failed {
         *failed = format!("{name}: {failed}");
@@ -193,7 +197,7 @@ mod tests {
         [results.passed, results.failed, skipped.collect()]
     }
 
-    const GOOD: &str = "#ready 3.2\n#begin 0\n|running 3 tests\n|test a ... ok\n|test b ... skipped: b: no\n|ignored (no)\n|test c ... ignored (does not apply: x)\n|test result: ok. 1 passed; 0 failed\n\n#skip skipped: b: no\n#end 0 0 4\n";
+    const GOOD: &str = "#ready\n#begin 0\n|running 3 tests\n|test a ... ok\n|test b ... skipped: b: no\n|ignored (no)\n|test c ... ignored (does not apply: x)\n|test result: ok. 1 passed; 0 failed\n\n#skip skipped: b: no\n#end 0 0 4\n";
 
     #[test]
     fn a_good_run_passes_and_counts_its_skips() {
@@ -222,7 +226,7 @@ mod tests {
                 format!("{begun}ok\n|test result: ok. 1 passed\n#end 0 1 1\n#done"),
                 vec!["p t: it ended with status 1"],
             ),
-            (format!("{begun}"), vec!["p t: a: it has no result", "p t: the power went"]),
+            (begun.to_owned(), vec!["p t: a: it has no result", "p t: the power went"]),
             (
                 "#begin 0\n|test result: ok. 0 passed\n#end 0 0 1\n#done".into(),
                 vec!["p t: a: it has no result"],
@@ -230,6 +234,9 @@ mod tests {
         ] {
             assert_eq!(outcome(&one, &lines)[1], expected, "{lines}");
         }
+        let three = [program("t", &["a", "b", "c"])];
+        let expected = "p t: b: it has no result, nor have 1 more";
+        assert_eq!(outcome(&three, &format!("{begun}ok\n#end 0 137 9\n#done"))[1][0], expected);
         let two = [program("t", &["a", "b", "c"]), program("u", &["d"])];
         let expected = ["the VM lane: the power went", "p u: did not run: the power went"];
         assert_eq!(outcome(&two, GOOD)[1], expected);

@@ -1,7 +1,7 @@
 # The lane inside the guest: runs each program of /lane/manifest within its time and powers off. Run as init.
 #
 # The second serial port carries the results, so that kernel messages cannot garble them. Its lines:
-#   #ready SECONDS        since the kernel began
+#   #ready                ready to run tests
 #   #begin NUMBER         of the line in the manifest, from 0
 #   |TEXT                 a line the program printed
 #   #skip LINE            a line of the file that HULL_TEST_SKIPS names
@@ -27,7 +27,7 @@ fi
 stty -F /dev/ttyS1 raw -echo
 exec 3> /dev/ttyS1
 mkdir -p /run/lane
-echo "#ready $(cut -d' ' -f1 /proc/uptime)" >&3
+echo "#ready" >&3
 number=0
 while IFS=$'\t' read -r -a words; do
     limit=${words[0]} folder=${words[1]}
