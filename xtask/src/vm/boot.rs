@@ -19,7 +19,7 @@ pub(super) const QEMU: &str = "qemu-system-x86_64";
 const CONSOLE: &str = "console.log";
 
 /// How many lines of the console tell why a machine ended.
-const LAST_WORDS: usize = 30;
+const LAST_WORDS: usize = 60;
 
 /// A machine to start.
 #[derive(Debug)]

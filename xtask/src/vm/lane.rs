@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::boot::{Line, Machine, Running};
-use super::cache;
+use super::cache::{self, Guest};
 use super::payload::{self, Mode};
 use super::report::{Heard, Report};
 use super::targets::{self, Built, Program, Scope, Target};
@@ -84,9 +84,10 @@ impl Lane {
 
     /// Runs the programs in the guest.
     pub(crate) fn run(&self, root: &Path, built: &Built) -> Result<Results> {
+        let guest = cache::guest()?;
         let folder = Folder::new(root, self.keep)?;
         let begun = Instant::now();
-        let machine = self.machine(root, built, &folder.path, Mode::Run)?;
+        let machine = self.machine(guest, root, built, &folder.path, Mode::Run)?;
         println!("vm: the payload took {}; booting", shown(begun.elapsed()));
         let mut running = machine.start()?;
         let (results, why) = listen(&mut running, &built.programs, self.limit)?;
@@ -98,15 +99,22 @@ impl Lane {
 
     /// Opens a shell in the guest, with the programs in place.
     pub(super) fn shell(&self, root: &Path, built: &Built) -> Result<()> {
+        let guest = cache::guest()?;
         let folder = Folder::new(root, self.keep)?;
-        let machine = self.machine(root, built, &folder.path, Mode::Shell)?;
+        let machine = self.machine(guest, root, built, &folder.path, Mode::Shell)?;
         println!("vm: booting; `exit` in the guest ends it, Ctrl-A X at once");
         machine.interact()
     }
 
     /// The machine, its payload made and its scratch disk blank, with everything of it in `folder`.
-    pub(super) fn machine(&self, root: &Path, built: &Built, folder: &Path, mode: Mode) -> Result<Machine> {
-        let guest = cache::guest()?;
+    pub(super) fn machine(
+        &self,
+        guest: Guest,
+        root: &Path,
+        built: &Built,
+        folder: &Path,
+        mode: Mode,
+    ) -> Result<Machine> {
         let (payload, scratch) = (folder.join("payload.img"), folder.join("scratch.img"));
         payload::make(&payload, root, built, mode, self.limit)?;
         let blank = File::create(&scratch).and_then(|file| file.set_len(SCRATCH_BYTES));
@@ -150,7 +158,7 @@ fn listen(running: &mut Running, programs: &[Program], limit: Duration) -> Resul
             }
             Heard::Begun(number) => {
                 let program = &programs[number];
-                println!("vm: {} ({} tests)", program.target.name(), program.cases.len());
+                println!("vm: {}, tests to run: {}", program.target.name(), program.cases.len());
                 until = Instant::now() + limit + GRACE;
             }
             Heard::Text(text) => {

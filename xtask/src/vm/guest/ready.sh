@@ -2,21 +2,21 @@
 mount -t tmpfs -o mode=755 run /run
 mount -t tmpfs -o mode=1777 tmp /tmp
 mkdir -p /dev/pts /dev/shm /run/lock
+# The large modules side by side: under emulation each takes a second or two. A kernel of one's own may have them
+# built in, or not at all; tests then say what they lack.
+for modules in "loop dm_mod dm_thin_pool dm_snapshot dm_flakey overlay" zfs btrfs xfs; do
+    # shellcheck disable=SC2086 # these are words
+    modprobe -qa $modules &
+done
 mount -t devpts -o gid=5,mode=620,ptmxmode=666 devpts /dev/pts
 mount -t tmpfs -o mode=1777 shm /dev/shm
 mount -t securityfs securityfs /sys/kernel/security
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
-for controller in $(cat /sys/fs/cgroup/cgroup.controllers); do
-    echo "+$controller" > /sys/fs/cgroup/cgroup.subtree_control
-done
+sed 's/[^ ]*/+&/g' /sys/fs/cgroup/cgroup.controllers > /sys/fs/cgroup/cgroup.subtree_control
 hostname "$(cat /etc/hostname)"
 ip link set lo up
+wait
 
-# A kernel of one's own may have them built in, or not at all: tests then say what they lack.
-for module in loop dm_mod dm_thin_pool dm_snapshot dm_flakey zfs btrfs xfs overlay; do
-    modprobe -q "$module" || grep -qw "$module" "/lib/modules/$(uname -r)/modules.builtin" 2> /dev/null ||
-        echo "lane: no kernel module $module"
-done
 # Without udev the device nodes of logical volumes never appear.
 /lib/systemd/systemd-udevd --daemon
 # Only disks: the rest of the machine would have half a hundred drivers loaded that no test needs.
