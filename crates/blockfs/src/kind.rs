@@ -58,6 +58,16 @@ impl FsKind {
         }
     }
 
+    /// Fails with [`ErrorKind::InvalidInput`] for a `size` that is too small for it, naming the least one.
+    pub fn require_room(self, size: Bytes) -> Result<()> {
+        let least = self.least();
+        if size >= least {
+            return Ok(());
+        }
+        let text = format!("{size} is too small for {self}, which needs {least}: ask for a larger volume");
+        Err(Error::new(ErrorKind::InvalidInput, text))
+    }
+
     /// What a copy of it, block by block, has to be mounted with beside the original, unless
     /// [`crate::new_identity`] has told the two apart.
     pub fn options_of_a_copy(self) -> &'static [&'static str] {

@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use hull_command::{Runner, ToolCommand};
-use hull_storage::{Bytes, Error, ErrorKind, Result};
+use hull_storage::{Bytes, Error, Result};
 use rustix::fs::{AtFlags, Gid, Mode, Uid};
 use rustix::io::Errno;
 
@@ -26,13 +26,7 @@ pub struct MakeOptions {
 /// Fails with [`ErrorKind::InvalidInput`] for a device that is too small, naming the least size, and with
 /// [`ErrorKind::ToolMissing`].
 pub fn make(runner: &dyn Runner, device: &Path, kind: FsKind, options: &MakeOptions) -> Result<()> {
-    let size = size_of_device(device)?;
-    if size < kind.least() {
-        return Err(Error::new(
-            ErrorKind::InvalidInput,
-            format!("{size} is too small for {kind}, which needs {}: ask for a larger volume", kind.least()),
-        ));
-    }
+    kind.require_room(size_of_device(device)?)?;
     runner.run(&command(device, kind))?;
     let root = mounted::root(device, kind)?;
     let failed = |e| Error::os(format!("cannot prepare the new file system on {}", device.display()), e);
@@ -74,6 +68,7 @@ mod tests {
     use super::*;
     use crate::testing::LoopDevice;
     use hull_command::{Script, System};
+    use hull_storage::ErrorKind;
     use std::os::unix::fs::MetadataExt;
 
     #[test]
