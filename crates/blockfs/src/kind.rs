@@ -51,7 +51,7 @@ impl FsKind {
         match self {
             Self::Ext2 => Bytes(1 << 20),
             // Below, mke2fs leaves the journal out.
-            Self::Ext3 | Self::Ext4 => Bytes(4 << 20),
+            Self::Ext3 | Self::Ext4 => Bytes(8 << 20),
             Self::Xfs => Bytes(300 << 20),
             // With metadata twice, as mkfs.btrfs does by itself: 109 MiB.
             Self::Btrfs => Bytes(109 << 20),

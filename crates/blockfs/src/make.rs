@@ -45,9 +45,10 @@ pub fn make(runner: &dyn Runner, device: &Path, kind: FsKind, options: &MakeOpti
 fn command(device: &Path, kind: FsKind) -> ToolCommand {
     let command = ToolCommand::new(kind.maker());
     match kind {
-        // Tables are zeroed by the kernel later on; on a sparse image they are zero already.
+        // Tables are zeroed by the kernel later on; on a sparse image they are zero already. Below 512 MiB mke2fs takes
+        // blocks of 1 KiB, which leave little room for extended attributes and stay when the volume grows.
         FsKind::Ext2 | FsKind::Ext3 | FsKind::Ext4 => {
-            command.args(["-q", "-F", "-E", "lazy_itable_init=1,lazy_journal_init=1"])
+            command.args(["-q", "-F", "-b", "4096", "-E", "lazy_itable_init=1,lazy_journal_init=1"])
         }
         FsKind::Xfs => command.args(["-q", "-f", "-m", "reflink=1"]),
         FsKind::Btrfs => command.args(["-q", "-f"]),
@@ -76,7 +77,7 @@ mod tests {
         for (kind, size) in [
             (FsKind::Ext2, 8 << 20),
             (FsKind::Ext3, 8 << 20),
-            (FsKind::Ext4, 32 << 20),
+            (FsKind::Ext4, 8 << 20),
             (FsKind::Xfs, 300 << 20),
             (FsKind::Btrfs, 128 << 20),
         ] {
@@ -86,6 +87,8 @@ mod tests {
             // Twice: what is there does not matter.
             make(&System, device.path(), kind, &options).unwrap();
             make(&System, device.path(), kind, &options).unwrap();
+            let found = probe::probe_device(device.path()).unwrap().unwrap();
+            assert_eq!((found.fstype, found.size), (kind.name(), Some(Bytes(size))));
             mounted::at_a_path(device.path(), kind, |path| {
                 let root = path.metadata().unwrap();
                 assert_eq!((root.uid(), root.gid(), root.mode() & 0o7777), (1000, 1001, 0o755), "{kind}");
