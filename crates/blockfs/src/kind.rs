@@ -68,6 +68,19 @@ impl FsKind {
         Err(Error::new(ErrorKind::InvalidInput, text))
     }
 
+    /// Fails with [`ErrorKind::InvalidInput`] for a `size` that one that is there cannot be given, larger or smaller.
+    pub fn require_reachable(self, size: Bytes) -> Result<()> {
+        // fs/btrfs/ioctl.c
+        const LEAST_OF_BTRFS: Bytes = Bytes(256 << 20);
+        match self {
+            Self::Btrfs if size < LEAST_OF_BTRFS => Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("btrfs takes no new size below {LEAST_OF_BTRFS}: ask for more, or copy the volume"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// What a copy of it, block by block, has to be mounted with beside the original, unless
     /// [`crate::new_identity`] has told the two apart.
     pub fn options_of_a_copy(self) -> &'static [&'static str] {

@@ -15,6 +15,7 @@ use crate::image;
 /// How long a device may take to let go of its image: the kernel does it after an unmount has returned, and programs
 /// that watch devices open each for a moment.
 const PATIENCE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Attaches the image `path`, or finds the device it is attached to: two devices would have two caches, and the file
 /// system would be torn between them. The device stays as long as what is returned, or a mount of it.
@@ -23,19 +24,30 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) fn attach(path: &Path, access: Access) -> Result<LoopDevice> {
     let _alone = image::lock(path, Kind::Exclusive)?;
     let (file, writable) = open(path, access)?;
-    if let Some(device) = loopdev::attached_to(&file)?.into_iter().next() {
-        return suited(device, path, access);
-    }
-    let options = AttachOptions { read_only: !writable, direct: true };
-    let device = LoopDevice::attach(&file, &options)?;
-    // A program that knows nothing of our lock (losetup, mount -o loop, LXC) may have come first just now.
-    let other = loopdev::attached_to(&file)?.into_iter().find(|other| other.path() != device.path());
-    match other {
-        None => Ok(device),
-        Some(other) => {
-            drop(device);
-            suited(other, path, access)
+    let give_up = Instant::now() + PATIENCE;
+    loop {
+        let mut devices = loopdev::attached_to(&file)?;
+        match (devices.pop(), devices.pop()) {
+            (None, _) => {
+                let options = AttachOptions { read_only: !writable, direct: true };
+                let device = LoopDevice::attach(&file, &options)?;
+                // A program that knows nothing of our lock (losetup, mount -o loop, LXC) may have come first just now.
+                if loopdev::attached_to(&file)?.iter().all(|other| other.path() == device.path()) {
+                    return Ok(device);
+                }
+            }
+            (Some(device), None) => return suited(device, path, access),
+            // One of them may be about to go.
+            (Some(one), Some(other)) if Instant::now() > give_up => {
+                let (one, other) = (one.path(), other.path());
+                let (path, one, other) = (path.display(), one.display(), other.display());
+                let text = format!("{path} is attached to {other} and {one} at once: detach one of them");
+                return Err(Error::new(ErrorKind::InUse, text));
+            }
+            (Some(_), Some(_)) => {}
         }
+        drop(devices);
+        std::thread::sleep(PAUSE);
     }
 }
 
@@ -89,7 +101,7 @@ pub(crate) fn user(path: &Path) -> Result<Option<String>> {
             let place = mounted.map_or(String::new(), |m| format!(", mounted at {}", m.point.display()));
             return Ok(Some(format!("the loop device {}{place}", device.display())));
         }
-        std::thread::sleep(Duration::from_millis(10));
+        std::thread::sleep(PAUSE);
     }
 }
 

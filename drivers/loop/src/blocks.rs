@@ -35,13 +35,11 @@ impl Blocks for LoopDriver {
         let size = image::size_at(&path)?;
         attach::alone_with(&path, |device| {
             hull_blockfs::new_identity(&*self.runner, device)?;
-            match hull_blockfs::probe_device(device)? {
-                // The blocks of a smaller volume, in the least size that this store could make.
-                Some(found) if found.kind().is_some() && found.size.is_some_and(|s| s < size) => {
-                    hull_blockfs::grow(&*self.runner, device)
-                }
-                _ => Ok(()),
-            }
+            let Some(found) = hull_blockfs::probe_device(device)? else { return Ok(()) };
+            // The blocks of a smaller volume; if it must stay so small, nothing is lost but room.
+            let grows = found.size.is_some_and(|occupied| occupied < size)
+                && found.kind().is_some_and(|kind| kind.require_reachable(size).is_ok());
+            if grows { hull_blockfs::grow(&*self.runner, device) } else { Ok(()) }
         })
     }
 }

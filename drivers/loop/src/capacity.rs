@@ -22,10 +22,17 @@ impl Capacity for LoopDriver {
         let size = image::size_at(&path)?;
         let found = image::filesystem(image::open(&path, Access::ReadOnly)?, &path, size)?;
         let filled = found.size.is_some_and(|occupied| is_filled(occupied, size));
+        let kind = found.kind().ok_or_else(|| {
+            let text = format!("the size of a {} such as {at} cannot be changed", found.fstype);
+            Error::new(ErrorKind::Unsupported, text)
+        })?;
         match to.cmp(&size) {
             std::cmp::Ordering::Equal if filled => Ok(Outcome::AlreadyDone),
             std::cmp::Ordering::Less => self.shrink(&path, to),
-            _ => self.grow(&path, to),
+            _ => {
+                kind.require_reachable(to)?;
+                self.grow(&path, to)
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use hull_command::Runner;
 use hull_mount::Access;
 use hull_storage::{
     CopyOnWrite, Cost, Error, Layout, Locator, Offer, Placement, Result, Source, Tie, TxId, files, paths,
@@ -32,18 +33,27 @@ impl CopyOnWrite for crate::LoopDriver {
     fn clone_volume(&self, from: Source<'_>, to: &Layout, access: Access, _by: TxId) -> Result<()> {
         let (source, target) = (image::existing(from.at)?, paths::absolute(&to.at)?);
         copy(from.at, &source, &target)?;
-        attach::alone_with(&target, |device| {
-            hull_blockfs::new_identity(&*self.runner, device)?;
-            match access {
-                // Nobody could replay its journal later on.
-                Access::ReadOnly => hull_blockfs::replay(device),
-                Access::ReadWrite => Ok(()),
-            }
-        })?;
+        attach::alone_with(&target, |device| tell_apart(&*self.runner, device, access))?;
         match access {
             Access::ReadOnly => image::set_read_only(&target),
             Access::ReadWrite => Ok(()),
         }
+    }
+}
+
+/// Lets the copy on `device` be mounted beside its original.
+fn tell_apart(runner: &dyn Runner, device: &Path, access: Access) -> Result<()> {
+    let kind = hull_blockfs::probe_device(device)?.and_then(|found| found.kind());
+    let by_option = kind.is_some_and(|kind| !kind.options_of_a_copy().is_empty());
+    // The option is enough for us, who alone mount snapshots. LXC, which may mount the others, does not know it; but a
+    // new identity costs xfs a new log, 64 MiB or more of it.
+    if access == Access::ReadWrite || !by_option {
+        hull_blockfs::new_identity(runner, device)?;
+    }
+    match access {
+        // Nobody could replay its journal later on.
+        Access::ReadOnly => hull_blockfs::replay(device),
+        Access::ReadWrite => Ok(()),
     }
 }
 
