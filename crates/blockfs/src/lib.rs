@@ -4,7 +4,7 @@
 //! from its superblock here ([`probe()`]); what changes it is done by the file system's own programs, or by the kernel
 //! through a mount that nobody else sees.
 //!
-//! Every function takes a block *device*: an image is attached to a loop device first. All but [`make`] can be
+//! Every function takes a block *device*: an image is attached to a loop device first. All but [`make()`] can be
 //! repeated after they were interrupted.
 //!
 //! ```no_run

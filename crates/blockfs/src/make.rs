@@ -23,8 +23,8 @@ pub struct MakeOptions {
 /// It is really empty: the `lost+found` that mke2fs makes is taken away, for e2fsck(8) makes one when it needs it, and
 /// two of them would meet when trees are copied. The root directory has the mode 0755.
 ///
-/// Fails with [`ErrorKind::InvalidInput`] for a device that is too small, naming the least size, and with
-/// [`ErrorKind::ToolMissing`].
+/// Fails with [`hull_storage::ErrorKind::InvalidInput`] for a device that is too small, naming the least size, and with
+/// [`hull_storage::ErrorKind::ToolMissing`].
 pub fn make(runner: &dyn Runner, device: &Path, kind: FsKind, options: &MakeOptions) -> Result<()> {
     kind.require_room(size_of_device(device)?)?;
     runner.run(&command(device, kind))?;

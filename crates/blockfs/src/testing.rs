@@ -1,12 +1,15 @@
 //! Images and loop devices for the tests of this crate.
 
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use hull_command::{Runner, System};
+use hull_command::{Runner, System, Tool, ToolCommand};
+use hull_sys::loopdev::{self, AttachOptions};
 use tempfile::NamedTempFile;
 
 use crate::FsKind;
+
+const CP: Tool = Tool { program: "cp", package: "coreutils" };
 
 /// A sparse image with a file system on it, or `None` after `test` was said to be skipped.
 pub(crate) fn image(test: &str, kind: FsKind, size: u64, arguments: &[&str]) -> Option<NamedTempFile> {
@@ -16,14 +19,14 @@ pub(crate) fn image(test: &str, kind: FsKind, size: u64, arguments: &[&str]) -> 
     }
     let image = NamedTempFile::new().expect("a temporary file");
     image.as_file().set_len(size).expect("a sparse file");
-    let output = Command::new(kind.maker().program).args(arguments).arg(image.path()).output();
-    assert!(output.expect("it is installed").status.success(), "{kind} cannot be made");
+    System.run(&ToolCommand::new(kind.maker()).args(arguments).arg(image.path())).expect("it can be made");
     Some(image)
 }
 
 /// An image on a loop device, which goes when dropped.
 #[derive(Debug)]
 pub(crate) struct LoopDevice {
+    device: loopdev::LoopDevice,
     path: PathBuf,
     pub(crate) image: NamedTempFile,
 }
@@ -37,15 +40,11 @@ impl LoopDevice {
     }
 
     /// One that shows `image`.
-    pub(crate) fn of(test: &str, image: NamedTempFile) -> Option<Self> {
-        let output = Command::new("losetup").args(["--find", "--show"]).arg(image.path()).output();
-        match output {
-            Ok(output) if output.status.success() => {
-                let path = String::from_utf8(output.stdout).expect("a device's name").trim().into();
-                Some(Self { path, image })
-            }
-            other => {
-                hull_testskip::skip(test, format!("no loop device: {other:?}"));
+    fn of(test: &str, image: NamedTempFile) -> Option<Self> {
+        match loopdev::LoopDevice::attach(image.as_file(), &AttachOptions::default()) {
+            Ok(device) => Some(Self { path: device.path(), device, image }),
+            Err(e) => {
+                hull_testskip::skip(test, format!("no loop device: {e}"));
                 None
             }
         }
@@ -54,9 +53,10 @@ impl LoopDevice {
     /// Another device with the same content.
     pub(crate) fn copy(&self, test: &str) -> Option<Self> {
         let image = NamedTempFile::new().expect("a temporary file");
-        let done =
-            Command::new("cp").arg("--sparse=always").arg(self.image.path()).arg(image.path()).status();
-        assert!(done.expect("cp runs").success());
+        // What the device still holds back is not in the image.
+        rustix::fs::fdatasync(self.device.as_fd()).expect("a device");
+        let command = ToolCommand::new(CP).arg("--sparse=always").arg(self.image.path()).arg(image.path());
+        System.run(&command).expect("cp runs");
         Self::of(test, image)
     }
 
@@ -67,13 +67,6 @@ impl LoopDevice {
     /// Makes the image, and with it the device, so large.
     pub(crate) fn set_size(&self, size: u64) {
         self.image.as_file().set_len(size).expect("a sparse file");
-        let done = Command::new("losetup").arg("--set-capacity").arg(&self.path).status();
-        assert!(done.expect("losetup runs").success());
-    }
-}
-
-impl Drop for LoopDevice {
-    fn drop(&mut self) {
-        let _ = Command::new("losetup").arg("--detach").arg(&self.path).status();
+        self.device.set_capacity().expect("a device that grows");
     }
 }
