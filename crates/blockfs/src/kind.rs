@@ -81,6 +81,11 @@ impl FsKind {
         }
     }
 
+    /// Whether the kernel tells file systems of this kind apart by their UUID, so that a copy needs one of its own.
+    pub fn is_told_by_uuid(self) -> bool {
+        matches!(self, Self::Xfs | Self::Btrfs)
+    }
+
     /// What a copy of it, block by block, has to be mounted with beside the original, unless
     /// [`crate::new_identity`] has told the two apart.
     pub fn options_of_a_copy(self) -> &'static [&'static str] {

@@ -8,7 +8,7 @@ use hull_storage::{
     CopyOnWrite, Cost, Error, Layout, Locator, Offer, Placement, Result, Source, Tie, TxId, files, paths,
 };
 use hull_sys::lock::Kind;
-use hull_sys::loopdev::{self, LoopDevice};
+use hull_sys::loopdev;
 use hull_treecopy::ImageOptions;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
@@ -33,7 +33,7 @@ impl CopyOnWrite for crate::LoopDriver {
     fn clone_volume(&self, from: Source<'_>, to: &Layout, access: Access, _by: TxId) -> Result<()> {
         let (source, target) = (image::existing(from.at)?, paths::absolute(&to.at)?);
         copy(from.at, &source, &target)?;
-        attach::alone_with(&target, |device| tell_apart(&*self.runner, device, access))?;
+        tell_apart(&*self.runner, &target, access)?;
         match access {
             Access::ReadOnly => image::set_read_only(&target),
             Access::ReadWrite => Ok(()),
@@ -41,20 +41,26 @@ impl CopyOnWrite for crate::LoopDriver {
     }
 }
 
-/// Lets the copy on `device` be mounted beside its original.
-fn tell_apart(runner: &dyn Runner, device: &Path, access: Access) -> Result<()> {
-    let kind = hull_blockfs::probe_device(device)?.and_then(|found| found.kind());
-    let by_option = kind.is_some_and(|kind| !kind.options_of_a_copy().is_empty());
-    // The option is enough for us, who alone mount snapshots. LXC, which may mount the others, does not know it; but a
-    // new identity costs xfs a new log, 64 MiB or more of it.
-    if access == Access::ReadWrite || !by_option {
-        hull_blockfs::new_identity(runner, device)?;
+/// Lets the copy `target` be mounted beside its original, and, if it is only to be read, from a device that can only
+/// be read.
+fn tell_apart(runner: &dyn Runner, target: &Path, access: Access) -> Result<()> {
+    let Some(found) = hull_blockfs::probe_device(target)? else { return Ok(()) };
+    let Some(kind) = found.kind() else { return Ok(()) };
+    // The mount option is enough for us, who alone mount snapshots. LXC, which may mount the others, does not know it;
+    // but a new identity costs xfs a new log, 64 MiB or more of it.
+    let by_option = access == Access::ReadOnly && !kind.options_of_a_copy().is_empty();
+    let renamed = kind.is_told_by_uuid() && !by_option;
+    // Nobody could replay the journal of a snapshot later on.
+    let replayed = access == Access::ReadOnly && found.clean != Some(true);
+    if !renamed && !replayed {
+        return Ok(());
     }
-    match access {
-        // Nobody could replay its journal later on.
-        Access::ReadOnly => hull_blockfs::replay(device),
-        Access::ReadWrite => Ok(()),
-    }
+    attach::alone_with(target, |device| {
+        if renamed {
+            hull_blockfs::new_identity(runner, device)?;
+        }
+        if replayed { hull_blockfs::replay(device) } else { Ok(()) }
+    })
 }
 
 /// Makes the image `target`, exclusively, with all that the image `source` holds.
@@ -65,9 +71,11 @@ fn copy(at: &Locator, source: &Path, target: &Path) -> Result<()> {
     let blocks = image::open(source, Access::ReadOnly)?;
     // Until it is copied, nobody of ours attaches it anew.
     let _still = image::lock(source, Kind::Shared)?;
-    let device = loopdev::attached_to(&blocks)?.first().map(LoopDevice::path);
-    if let Some(device) = &device {
-        hull_blockfs::sync(device)?;
+    for device in loopdev::attached_to(&blocks)? {
+        // What can only be read holds nothing back.
+        if !device.status()?.read_only {
+            hull_blockfs::sync(&device.path())?;
+        }
     }
     let copy = image::create(target, image::size(&blocks)?)?;
     let failed = |e| Error::os(format!("cannot copy {at} to {}", target.display()), e);

@@ -282,6 +282,10 @@ fn a_volume_in_use_is_cloned_as_it_is() -> Tested {
             let device = File::open(again.device())?;
             let number = again.device().to_string_lossy().trim_start_matches("/dev/loop").parse()?;
             assert!(LoopDevice::open(number)?.status()?.read_only, "{device:?}");
+            let of_it = clone(&store, &snapshot.at, scratch.path().join("c"), Access::ReadWrite)?;
+            assert!(matches!(of_it.method, Some(Method::Clone(_))));
+            assert_eq!(read(&store, &of_it.at), b"not synced", "{inner} on {host}");
+            write(&store, &of_it.at, "its own");
             assert_eq!(
                 store.activate(&snapshot.at, Access::ReadWrite).unwrap_err().kind(),
                 ErrorKind::PermissionDenied
