@@ -315,8 +315,7 @@ mod tests {
         match LoopDevice::attach(image, options) {
             Ok(device) => Some(device),
             Err(e) if matches!(e.errno(), Errno::NOENT | Errno::ACCESS | Errno::PERM | Errno::NODEV) => {
-                // The convention of hull-testskip, which this lowest crate cannot use.
-                println!("skipped: loopdev::tests::{test}: {e}");
+                hull_testskip::skip(&format!("loopdev::tests::{test}"), e.to_string());
                 None
             }
             Err(e) => panic!("{e}"),
