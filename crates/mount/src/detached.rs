@@ -6,7 +6,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::MountAttrFlags;
 use std::path::Path;
 
-use crate::{Access, Error, MountGuard, MountOptions, MountPlan, MountSource, Result, Union, overlay};
+use crate::{Access, Error, MountGuard, MountOptions, MountPlan, MountSource, Result, Union, aufs, overlay};
 
 /// A mount that is attached nowhere. Closing it dissolves it; it travels over `SCM_RIGHTS`.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ impl DetachedMount {
     /// Builds `plan` in the caller's mount namespace, owners mapped through the user namespace `userns` if given.
     ///
     /// Fails with the kernel call that failed; a kernel or file system without idmapped mounts (Linux 5.12; no
-    /// overlayfs) fails in `mount_setattr`.
+    /// union) fails in `mount_setattr`.
     pub fn build(plan: &MountPlan, userns: Option<BorrowedFd<'_>>) -> Result<Self> {
         let options = MountOptions::parse(plan.options.iter().map(String::as_str));
         let mut attributes = options.set;
@@ -45,8 +45,8 @@ impl DetachedMount {
             MountSource::Union { flavour: Union::Overlay, lower, upper } => {
                 overlay::build(lower, upper.as_ref(), &options.data, attributes, userns)?
             }
-            MountSource::Union { flavour: Union::Aufs, .. } => {
-                return Err(Error::new("fsopen(\"aufs\")", rustix::io::Errno::NODEV));
+            MountSource::Union { flavour: Union::Aufs, lower, upper } => {
+                aufs::build(lower, upper.as_ref(), &options.data, attributes, userns)?
             }
         };
         Ok(Self(mount))
