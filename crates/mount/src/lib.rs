@@ -23,6 +23,7 @@
 #![forbid(unsafe_code)]
 
 mod aufs;
+pub mod branches;
 mod detached;
 mod guard;
 mod options;

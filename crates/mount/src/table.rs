@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use crate::aufs;
+use crate::{aufs, branches};
 
 /// One mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub struct Entry {
 /// Reads the calling process's mount table, in mount order.
 pub fn read() -> io::Result<Vec<Entry>> {
     let mut table = parse(&std::fs::read("/proc/self/mountinfo")?);
-    table.iter_mut().for_each(|entry| add_branches(entry, Path::new("/sys/fs/aufs")));
+    table.iter_mut().for_each(|entry| add_branches(entry, Path::new(branches::SYSFS)));
     Ok(table)
 }
 
@@ -61,7 +61,7 @@ fn line(line: &[u8]) -> Option<Entry> {
 }
 
 /// Octal escapes: the kernel writes space, tab, newline and backslash as `\040` and so on.
-fn unescape(text: &[u8]) -> OsString {
+pub(crate) fn unescape(text: &[u8]) -> OsString {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((&byte, after)) = rest.split_first() {
@@ -114,18 +114,10 @@ fn layers(entry: &Entry) -> impl Iterator<Item = PathBuf> {
 fn add_branches(entry: &mut Entry, sysfs: &Path) {
     let id = entry.super_options.split(',').find_map(|option| option.strip_prefix("si="));
     let Some(id) = id.filter(|_| entry.fstype == aufs::NAME) else { return };
-    let dir = sysfs.join(format!("si_{id}"));
-    let branches: Vec<String> = (0..)
-        .map_while(|n| std::fs::read(dir.join(format!("br{n}"))).ok())
-        // Separators are not among what the kernel escapes there.
-        .map(|text| {
-            let text = String::from_utf8_lossy(&text).trim_end().replace(',', "\\054");
-            text.replace(':', "\\072")
-        })
-        .collect();
+    let branches = branches::of(&sysfs.join(format!("si_{id}")));
     if !branches.is_empty() {
         entry.super_options.push_str(",br=");
-        entry.super_options.push_str(&branches.join(":"));
+        entry.super_options.push_str(&branches.iter().map(branches::spell).collect::<Vec<_>>().join(":"));
     }
 }
 

@@ -75,7 +75,9 @@ impl Driver for AufsDriver {
                 None
             }
         };
-        let plan = MountPlan::new(MountSource::Union { flavour: Union::Aufs, lower, upper }, access);
+        // Without it aufs lists ACLs, and neither shows nor obeys them.
+        let source = MountSource::Union { flavour: Union::Aufs, lower, upper };
+        let plan = MountPlan::new(source, access).option("acl");
         Ok(Activation::of(match xino {
             Some(file) => plan.option(format!("xino={}", file.display())),
             None => plan,
