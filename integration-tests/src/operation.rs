@@ -21,10 +21,25 @@ pub fn containers(lxcpath: &Path, rundir: &Path, die_at: Option<usize>) -> Resul
         Some(n) => Box::new(KillingJournal::new(journal, n)),
         None => Box::new(journal),
     };
+    with_journal((lxcpath, rundir), journal, &Settings::default(), Durability::Crash)
+}
+
+/// The containers in `lxcpath` as a command opens them that wants power cuts survived.
+pub fn durable_containers(lxcpath: &Path, rundir: &Path, settings: &Settings) -> Result<Containers> {
+    let journal = FileJournal::new(lxcpath.join(".hull/journal"), Durability::Power);
+    with_journal((lxcpath, rundir), Box::new(journal), settings, Durability::Power)
+}
+
+fn with_journal(
+    (lxcpath, rundir): (&Path, &Path),
+    journal: Box<dyn Journal>,
+    settings: &Settings,
+    durability: Durability,
+) -> Result<Containers> {
     let registry = hull_drivers::builtin();
-    let drivers = registry.drivers().iter().map(|r| (r.open)(&Settings::default())).collect();
+    let drivers = registry.drivers().iter().map(|r| (r.open)(settings)).collect();
     let wait = Wait::UpTo(Duration::from_secs(20));
-    let host = RealHost::new(Box::new(()), Durability::Crash);
+    let host = RealHost::new(Box::new(()), durability);
     let locks = VolumeLocks::new(rundir.join("hull/lock"), wait);
     let store = Store::new(drivers, journal, Box::new(host), locks);
     Containers::with_store(lxcpath, rundir.to_path_buf(), (registry, store_name("dir")?, wait), store)

@@ -10,11 +10,12 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use hull_container::Containers;
 use hull_treefixture::Random;
 
 use crate::command;
 use crate::grounds::{Ground, Lxcpath};
-use crate::manifest;
+use crate::{manifest, operation};
 
 /// No operation takes longer, also when it waits for all others.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -88,6 +89,39 @@ pub fn run(ground: &Ground, store: &str, crasher: &Path, storm: Storm) -> Result
     let contents = archives.iter().map(|a| manifest::of(&a.with_extension(""))).collect::<Vec<_>>();
     wrong.extend(aftermath::findings(&at, &contents));
     if wrong.is_empty() { Ok(tally) } else { Err(wrong) }
+}
+
+/// Carries out random operations in this process, one after the other, until it is killed; says each that is done.
+///
+/// # Errors
+/// The first operation that failed as it should not.
+pub fn until_killed(
+    at: &Lxcpath,
+    store: &str,
+    seed: u64,
+    open: &dyn Fn() -> hull_container::Result<Containers>,
+) -> Result<(), String> {
+    let archives = archives(at.lxcpath.parent().expect("an lxcpath has a parent"));
+    let draws = operations::Draws { store, archives: &archives };
+    let mut random = Random::new(seed);
+    for number in 0.. {
+        let words = draws.draw(&mut random, &at.lxcpath);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let done = open().and_then(|all| operation::run(&all, &words));
+        match done {
+            Ok(()) => println!("did {number}: {}", words.join(" ")),
+            Err(e) if operations::is_refusal(&e) => {}
+            Err(e) => return Err(format!("{}: {e}", words.join(" "))),
+        }
+    }
+    Ok(())
+}
+
+/// What is wrong after [`until_killed`], which nothing is left of then. `all` are the containers at `at`.
+pub fn wrong_after(all: &Containers, at: &Lxcpath) -> Vec<String> {
+    let archives = archives(at.lxcpath.parent().expect("an lxcpath has a parent"));
+    let contents: Vec<_> = archives.iter().map(|a| manifest::of(&a.with_extension(""))).collect();
+    aftermath::findings_of(all, at, &contents)
 }
 
 /// Carries out one worker's operations; what went wrong is in the list.

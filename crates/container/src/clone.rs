@@ -177,7 +177,7 @@ impl Container<'_> {
         if matches!(method, Some(Method::Clone(offer)) if offer.tie == Tie::Unguarded) {
             dependents::record(&mut plan, new, &self.sources_of_a_clone()?)?;
         }
-        plan.steps.append(&mut volume.steps);
+        plan.append(volume);
         Ok(Decided { plan, at, method, config })
     }
 

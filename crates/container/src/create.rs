@@ -168,7 +168,16 @@ impl Container<'_> {
         let (mode, access) = (CloneMode::Snapshot, Access::ReadWrite);
         let (driver, method) = self.all.store().method(base, Some(*store), &to, mode, access)?;
         let mut plan = Plan::default();
-        let at = plan.make(driver, &to, Source::Of { from: base, method, access }, tx)?;
+        let at = plan.make(
+            driver,
+            &to,
+            Source::Of {
+                from: hull_storage::Source { driver: self.all.store().driver(base.driver())?, at: base },
+                method,
+                access,
+            },
+            tx,
+        )?;
         // The template may have written to it.
         let mut config = self.config()?;
         let old = files::read(&self.config_path())?;

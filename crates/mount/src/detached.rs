@@ -32,13 +32,22 @@ impl DetachedMount {
                 tree
             }
             MountSource::Filesystem { fstype, source } => {
-                let context = FsContext::open(fstype)?;
-                context.set("source", source.as_os_str())?;
-                if plan.access == Access::ReadOnly {
-                    context.flag("ro")?;
-                }
-                set_data(&context, &options.data)?;
-                let mount = context.mount(attributes)?;
+                let build = |read_only: bool| {
+                    let context = FsContext::open(fstype)?;
+                    context.set("source", source.as_os_str())?;
+                    if read_only {
+                        context.flag("ro")?;
+                    }
+                    set_data(&context, &options.data)?;
+                    context.mount(attributes)
+                };
+                let read_only = plan.access == Access::ReadOnly;
+                let mount = match build(read_only) {
+                    // It is mounted for writing elsewhere: one superblock cannot be both, but a mount of it can be
+                    // read-only all the same.
+                    Err(e) if read_only && e.errno() == rustix::io::Errno::BUSY => build(false)?,
+                    built => built?,
+                };
                 adjust(&mount, MountAttrFlags::empty(), &options, userns, false)?;
                 mount
             }

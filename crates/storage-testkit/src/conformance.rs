@@ -17,6 +17,7 @@ mod regressions;
 mod rename;
 mod restore;
 mod trees;
+mod troubles;
 mod usage;
 
 use std::process::ExitCode;
@@ -94,6 +95,7 @@ fn all() -> impl Iterator<Item = &'static Case> {
         trees::CASES,
         races::CASES,
         faults::CASES,
+        troubles::CASES,
         kill::CASES,
         random::CASES,
         regressions::CASES,

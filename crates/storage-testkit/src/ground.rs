@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use hull_storage::{Locator, Registration, Settings, Store};
 
+use crate::pool::Pool;
+
 /// Why a ground cannot be had on this machine, as a person would say it: `no loop devices`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SkipReason(pub String);
@@ -69,6 +71,29 @@ impl Ground {
     }
 }
 
+/// Brings trouble over a ground until what it returns is dropped.
+pub type Bring = dyn Fn() -> std::io::Result<Box<dyn Any>> + Send + Sync;
+/// Leaves only so many bytes of a ground free until what it returns is dropped.
+pub type Fill = dyn Fn(u64) -> std::io::Result<Box<dyn Any>> + Send + Sync;
+
+/// What can befall a ground.
+#[derive(Clone, Default)]
+pub struct Troubles {
+    /// It is full.
+    pub full: Option<Arc<Fill>>,
+    /// It can only be read.
+    pub read_only: Option<Arc<Bring>>,
+    /// Its device fails.
+    pub failing: Option<Arc<Bring>>,
+}
+
+impl fmt::Debug for Troubles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let there = (self.full.is_some(), self.read_only.is_some(), self.failing.is_some());
+        f.debug_tuple("Troubles").field(&there).finish()
+    }
+}
+
 type MakeBase = Box<dyn Fn(&Store, &Path) -> hull_storage::Result<Locator> + Send + Sync>;
 
 /// A ground that is there. Dropping it cleans up.
@@ -76,6 +101,8 @@ pub struct GroundInstance {
     dir: PathBuf,
     settings: Vec<(String, String)>,
     base: Option<MakeBase>,
+    pool: Option<Pool>,
+    troubles: Troubles,
     _kept: Option<Box<dyn Any + Send + Sync>>,
 }
 
@@ -88,7 +115,14 @@ impl fmt::Debug for GroundInstance {
 impl GroundInstance {
     /// A ground in the directory `dir`, which the suite may fill; it is to vanish when `kept` is dropped.
     pub fn new(dir: impl Into<PathBuf>, kept: impl Any + Send + Sync) -> Self {
-        Self { dir: dir.into(), settings: Vec::new(), base: None, _kept: Some(Box::new(kept)) }
+        Self {
+            dir: dir.into(),
+            settings: Vec::new(),
+            base: None,
+            pool: None,
+            troubles: Troubles::default(),
+            _kept: Some(Box::new(kept)),
+        }
     }
 
     /// The ground with one more setting for the drivers.
@@ -109,6 +143,29 @@ impl GroundInstance {
     ) -> Self {
         self.base = Some(Box::new(make));
         self
+    }
+
+    /// Says where the volumes of a store with a pool lie; homes and volumes of other stores are in the directory.
+    #[must_use]
+    pub fn with_pool(mut self, pool: Pool) -> Self {
+        self.pool = Some(pool);
+        self
+    }
+
+    /// Says what trouble can be brought over it.
+    #[must_use]
+    pub fn with_troubles(mut self, troubles: Troubles) -> Self {
+        self.troubles = troubles;
+        self
+    }
+
+    pub(crate) fn troubles(&self) -> &Troubles {
+        &self.troubles
+    }
+
+    /// The pool.
+    pub fn pool(&self) -> Option<&Pool> {
+        self.pool.as_ref()
     }
 
     /// The scratch directory.

@@ -64,7 +64,10 @@ pub mod faulty;
 pub mod ground;
 pub mod model;
 pub mod plain;
+mod pool;
 pub mod scratch;
 pub mod sim;
+mod trouble;
 
-pub use ground::{Ground, GroundInstance, SkipReason};
+pub use ground::{Bring, Fill, Ground, GroundInstance, SkipReason, Troubles};
+pub use pool::Pool;

@@ -83,7 +83,7 @@ impl Driver for PlainDriver {
 
     fn usage(&self, at: &Locator) -> Result<Usage> {
         self.layout(at)?;
-        let mut usage = Usage { exclusive: None, total: Bytes(0), entries: 0 };
+        let mut usage = Usage { exclusive: None, total: Bytes(0), available: None, entries: 0 };
         add_up(at.path(), &mut usage)
             .map_err(|e| Error::new(ErrorKind::Os, format!("cannot measure {at}")).because(e))?;
         usage.exclusive = Some(usage.total);

@@ -12,8 +12,8 @@ use hull_testskip::skip;
 use hull_treefixture::ScratchFs;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
-use crate::conformance;
 use crate::ground::{Ground, GroundInstance, SkipReason};
+use crate::{conformance, trouble};
 
 /// Names the scratch directory to the test program that runs in a user namespace.
 const INSIDE: &str = "HULL_TESTKIT_SCRATCH";
@@ -54,7 +54,8 @@ pub fn ground(kind: &str) -> Ground {
     let name = kind.to_owned();
     Ground::new(kind, move || {
         let scratch = ScratchFs::new(&name, SIZE)?;
-        Ok(GroundInstance::new(scratch.path().to_path_buf(), scratch))
+        let troubles = trouble::of_file_system(scratch.path());
+        Ok(GroundInstance::new(scratch.path().to_path_buf(), scratch).with_troubles(troubles))
     })
 }
 

@@ -44,6 +44,13 @@ impl Capabilities {
         self
     }
 
+    /// The facts with [`Self::block_backed`] set to `value`.
+    #[must_use]
+    pub const fn block_backed(mut self, value: bool) -> Self {
+        self.block_backed = value;
+        self
+    }
+
     /// The facts with [`Self::idmapped_mounts`] set to `value`.
     #[must_use]
     pub const fn idmapped_mounts(mut self, value: bool) -> Self {

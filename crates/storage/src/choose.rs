@@ -5,10 +5,12 @@ use std::fmt;
 use hull_mount::Access;
 use serde::{Deserialize, Serialize};
 
-use crate::capability::{Offer, Tie};
+use crate::capability::{Cost, Offer, Tie};
 use crate::driver::{Driver, Source};
 use crate::error::{Error, ErrorKind, Result};
+use crate::facets::StreamFormat;
 use crate::placement::Placement;
+use crate::volume::Bytes;
 
 /// What the caller wants of the new volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +28,10 @@ pub enum CloneMode {
 pub enum Method {
     /// The store clones.
     Clone(Offer),
+    /// The source sends a stream of which the store makes a volume.
+    Stream(StreamFormat),
+    /// The blocks of the source, so many bytes, are copied as far as they hold data.
+    BlockCopy(Bytes),
     /// An empty volume is made and the file tree copied into it, blocks shared where the file system can.
     TreeCopy,
 }
@@ -34,6 +40,8 @@ impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Clone(offer) => write!(f, "clone (cost: {})", offer.cost.describe()),
+            Self::Stream(format) => write!(f, "{format} stream"),
+            Self::BlockCopy(size) => write!(f, "copy of blocks ({size})"),
             Self::TreeCopy => f.write_str("copy of the file tree"),
         }
     }
@@ -52,12 +60,13 @@ pub fn choose(
     let offer = driver.copy_on_write().and_then(|cow| cow.offer(from, to, access));
     let standalone = driver.capabilities().standalone;
     match (mode, offer) {
-        (CloneMode::Snapshot | CloneMode::SnapshotElseCopy, Some(offer)) => Ok(Method::Clone(offer)),
+        (CloneMode::Snapshot, Some(offer)) if offer.cost < Cost::PerByte => Ok(Method::Clone(offer)),
+        (CloneMode::SnapshotElseCopy, Some(offer)) => Ok(Method::Clone(offer)),
         (CloneMode::Copy, Some(offer)) if offer.tie == Tie::None => Ok(Method::Clone(offer)),
-        (CloneMode::Copy | CloneMode::SnapshotElseCopy, _) if standalone => Ok(Method::TreeCopy),
-        (CloneMode::Snapshot, None) => Err(Error::new(
+        (CloneMode::Copy | CloneMode::SnapshotElseCopy, _) if standalone => copy(from, driver),
+        (CloneMode::Snapshot, _) => Err(Error::new(
             ErrorKind::Unsupported,
-            format!("the store {} cannot make a snapshot of {}: ask for a copy", driver.name(), from.at),
+            format!("the store {} cannot share the blocks of {}: ask for a copy", driver.name(), from.at),
         )),
         (CloneMode::Copy | CloneMode::SnapshotElseCopy, _) => Err(Error::new(
             ErrorKind::Unsupported,
@@ -69,4 +78,20 @@ pub fn choose(
             ),
         )),
     }
+}
+
+/// The cheapest way to a volume that shares nothing.
+fn copy(from: Source<'_>, driver: &dyn Driver) -> Result<Method> {
+    if let (Some(sender), Some(receiver)) = (from.driver.transfer(), driver.transfer())
+        && sender.format() == receiver.format()
+        && sender.can_send(from.at)
+    {
+        return Ok(Method::Stream(sender.format()));
+    }
+    if let (Some(source), Some(_)) = (from.driver.blocks(), driver.blocks())
+        && let Some(size) = source.stable_size(from.at)?
+    {
+        return Ok(Method::BlockCopy(size));
+    }
+    Ok(Method::TreeCopy)
 }

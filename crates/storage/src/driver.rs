@@ -5,8 +5,9 @@ use std::path::Path;
 
 use hull_mount::Access;
 
-use crate::capability::{Capabilities, Offer};
+use crate::capability::Capabilities;
 use crate::error::Result;
+use crate::facets::{Blocks, Capacity, CopyOnWrite, Transfer};
 use crate::name::{DriverName, Layout, Locator, Resource, TxId};
 use crate::placement::Placement;
 use crate::volume::{Activation, Usage, VolumeInfo, VolumeSpec};
@@ -59,6 +60,13 @@ pub trait Driver: Debug + Send + Sync {
     /// What is known of a volume without mounting it.
     fn inspect(&self, at: &Locator) -> Result<VolumeInfo>;
 
+    /// Who uses the volume, in words for a message, as far as the store itself can tell (a mount in any mount
+    /// namespace); `None` when nobody does or the store cannot tell.
+    fn user(&self, at: &Locator) -> Result<Option<String>> {
+        let _ = at;
+        Ok(None)
+    }
+
     /// What it occupies. May have to visit every file.
     fn usage(&self, at: &Locator) -> Result<Usage>;
 
@@ -91,6 +99,21 @@ pub trait Driver: Debug + Send + Sync {
     fn copy_on_write(&self) -> Option<&dyn CopyOnWrite> {
         None
     }
+
+    /// Sizes or quotas.
+    fn capacity(&self) -> Option<&dyn Capacity> {
+        None
+    }
+
+    /// Copies block by block.
+    fn blocks(&self) -> Option<&dyn Blocks> {
+        None
+    }
+
+    /// Streams in a format of its own.
+    fn transfer(&self) -> Option<&dyn Transfer> {
+        None
+    }
 }
 
 /// Where a clone comes from: a volume, and the driver that can read it.
@@ -100,14 +123,4 @@ pub struct Source<'a> {
     pub driver: &'a dyn Driver,
     /// The volume.
     pub at: &'a Locator,
-}
-
-/// Cheap copies: read-only ones are snapshots, writable ones are clones.
-pub trait CopyOnWrite {
-    /// What this store asks for a clone of `from` that will be at `to`; `None` if it cannot make one.
-    /// No side effects.
-    fn offer(&self, from: Source<'_>, to: &Placement, access: Access) -> Option<Offer>;
-
-    /// Makes the clone at `to`, exclusively.
-    fn clone_volume(&self, from: Source<'_>, to: &Layout, access: Access, by: TxId) -> Result<()>;
 }

@@ -104,7 +104,13 @@ pub fn measure(root: &Path) -> Result<Usage> {
         .map_err(|e| Error::tree(format!("cannot measure {}", root.display()), e))?;
     let total = Bytes(measured.allocated_bytes);
     let exclusive = UNSHARED.contains(&kind).then_some(total);
-    Ok(Usage { exclusive, total, entries: measured.entries + 1 })
+    Ok(Usage { exclusive, total, available: available(&dir), entries: measured.entries + 1 })
+}
+
+/// What an ordinary user can still write to the file system of `dir`.
+pub fn available(dir: impl AsFd) -> Option<Bytes> {
+    let status = rustix::fs::fstatvfs(dir).ok()?;
+    Some(Bytes(status.f_bavail * status.f_frsize))
 }
 
 /// File systems without shared blocks, by their magic numbers in statfs(2): ext2 to ext4, tmpfs, f2fs.

@@ -10,12 +10,13 @@ use std::sync::{Mutex, PoisonError};
 
 use hull_mount::{DetachedMount, MountSource};
 use hull_sys::lock::{Contention, Kind};
-use hull_treecopy::{CopyOptions, Observer};
+use hull_treecopy::{CopyOptions, ImageOptions, Observer};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 
 use crate::driver::Outcome;
 use crate::error::{Error, ErrorKind, Result};
+use crate::facets::BlockImage;
 use crate::files;
 use crate::journal::Durability;
 use crate::name::{Mark, Resource, TxId};
@@ -39,6 +40,8 @@ pub trait Host: Debug + Send + Sync {
     fn write(&self, file: &Path, content: Option<&[u8]>, mode: u32, by: TxId) -> Result<()>;
     /// Copies all files of one volume into another, empty one.
     fn fill(&self, from: &Activation, to: &Activation) -> Result<()>;
+    /// Copies the blocks of one volume into another, whose blocks are at least as many.
+    fn fill_blocks(&self, from: &BlockImage, to: &BlockImage) -> Result<()>;
     /// Overwrites the regular file `dir/name` inside a volume, if it has that file.
     fn patch(&self, volume: &Activation, dir: &str, name: &str, content: &[u8]) -> Result<()>;
     /// Returns once the effect of `step` would survive what the journal is meant to survive.
@@ -138,6 +141,14 @@ impl Host for RealHost {
         Ok(())
     }
 
+    fn fill_blocks(&self, from: &BlockImage, to: &BlockImage) -> Result<()> {
+        let options = ImageOptions { zeroed: to.zeroed, share: true, observer: &*self.observer };
+        hull_treecopy::copy_image(from.file.as_fd(), to.file.as_fd(), from.size.0, &options)
+            .map_err(|e| Error::tree("cannot copy the blocks of a volume", e))?;
+        // What is done with the copy next may open it by another way than its page cache.
+        rustix::fs::fdatasync(&to.file).map_err(|e| Error::os("cannot write the blocks of a volume out", e))
+    }
+
     fn patch(&self, volume: &Activation, dir: &str, name: &str, content: &[u8]) -> Result<()> {
         patch::overwrite(volume, dir, name, content)
     }
@@ -159,7 +170,10 @@ impl Host for RealHost {
                 parent(from.path())?;
                 parent(to.path())
             }
-            Step::Create { at, .. } | Step::Clone { at, .. } => {
+            Step::Create { at, .. }
+            | Step::Clone { at, .. }
+            | Step::CreateBlocks { at, .. }
+            | Step::Receive { at, .. } => {
                 at.parts.iter().filter(|p| p.path().is_absolute()).try_for_each(|p| parent(p.path()))
             }
             Step::Fill { at, .. } if at.path().is_absolute() => {
@@ -168,7 +182,7 @@ impl Host for RealHost {
                 rustix::fs::syncfs(dir).map_err(|e| Error::os(format!("cannot sync {at}"), e))
             }
             // Stores with a pool commit each verb themselves.
-            Step::Move { .. } | Step::Fill { .. } => Ok(()),
+            Step::Move { .. } | Step::Fill { .. } | Step::FillBlocks { .. } => Ok(()),
         }
     }
 }

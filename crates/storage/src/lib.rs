@@ -35,6 +35,7 @@ mod choose;
 mod driver;
 mod encode;
 mod error;
+mod facets;
 pub mod files;
 pub mod host;
 mod journal;
@@ -46,6 +47,7 @@ mod placement;
 mod plan;
 mod registry;
 mod store;
+mod stream;
 mod transaction;
 mod volume;
 
@@ -54,8 +56,9 @@ use std::time::Duration;
 
 pub use capability::{Capabilities, Cost, Offer, Tie};
 pub use choose::{CloneMode, Method, choose};
-pub use driver::{CopyOnWrite, Driver, Outcome, Source};
+pub use driver::{Driver, Outcome, Source};
 pub use error::{Error, ErrorKind, Result};
+pub use facets::{BlockImage, Blocks, Capacity, CopyOnWrite, StreamFormat, Transfer};
 pub use host::{Host, RealHost};
 pub use hull_mount::Access;
 pub use journal::{Durability, FileJournal, Journal, Record};

@@ -8,12 +8,12 @@ use hull_mount::Access;
 use serde::{Deserialize, Serialize};
 
 use crate::choose::Method;
-use crate::driver::Driver;
+use crate::driver::{Driver, Source};
 use crate::encode;
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::{DriverName, Layout, Locator, Mark, Resource, TxId};
 use crate::placement::Placement;
-use crate::volume::VolumeSpec;
+use crate::volume::{Bytes, VolumeSpec};
 
 /// The pseudo driver of homes: the directories of volumes' owners, which the store itself renames and reclaims.
 pub const HOME: DriverName = DriverName::new("home");
@@ -54,6 +54,29 @@ pub enum Step {
         from: Locator,
         /// The volume to fill.
         at: Locator,
+    },
+    /// Makes a volume of so many bytes without a file system, to be filled block by block. Undone by reclaiming it.
+    CreateBlocks {
+        /// The volume.
+        at: Layout,
+        /// Its size.
+        size: Bytes,
+    },
+    /// Copies the blocks of a volume into one that an earlier step made. Undone with that step.
+    FillBlocks {
+        /// The source.
+        from: Locator,
+        /// The volume to fill.
+        at: Locator,
+    },
+    /// Makes a volume of a stream that another one of its kind sends. Undone by reclaiming it.
+    Receive {
+        /// The source, which may only be read.
+        from: Locator,
+        /// The volume.
+        at: Layout,
+        /// Whether it may be written to.
+        writable: bool,
     },
     /// Renames one thing. Undone by renaming it back.
     Move {
@@ -119,7 +142,7 @@ pub enum Content<'a> {
     /// It is made of `from` by `method`.
     Of {
         /// The source.
-        from: &'a Locator,
+        from: Source<'a>,
         /// How.
         method: Method,
         /// Whether it may be written to.
@@ -128,6 +151,13 @@ pub enum Content<'a> {
 }
 
 impl Plan {
+    /// Adds what `other` does, after all that is planned so far.
+    pub fn append(&mut self, other: Plan) {
+        self.steps.extend(other.steps);
+        self.patches.extend(other.patches);
+        self.doomed.extend(other.doomed);
+    }
+
     /// Makes a volume at `to`: under a staged name first, then moved into place. Returns where it will be.
     pub fn make(
         &mut self,
@@ -136,27 +166,79 @@ impl Plan {
         content: Content<'_>,
         tx: TxId,
     ) -> Result<Locator> {
-        let staged = to.staged(tx);
-        let layout = match content {
+        if !driver.capabilities().tags_owner {
+            return self.make_aside(driver, to, content, tx);
+        }
+        // What it makes bears the transaction's tag, so it needs no name that does.
+        let layout = self.make_at(driver, to, content, tx)?;
+        refuse_unspeakable(&layout.at)?;
+        Ok(layout.at)
+    }
+
+    /// Makes a volume under a staged name, then moves it to `to`, which may still be taken before those moves.
+    pub(crate) fn make_aside(
+        &mut self,
+        driver: &dyn Driver,
+        to: &Placement,
+        content: Content<'_>,
+        tx: TxId,
+    ) -> Result<Locator> {
+        let layout = self.make_at(driver, &to.staged(tx), content, tx)?;
+        self.rename_volume(driver, &layout, to)
+    }
+
+    fn make_at(
+        &mut self,
+        driver: &dyn Driver,
+        to: &Placement,
+        content: Content<'_>,
+        tx: TxId,
+    ) -> Result<Layout> {
+        Ok(match content {
             Content::Empty(spec) => {
-                let at = driver.new_layout(&staged, None)?;
+                let at = driver.new_layout(to, None)?;
                 self.steps.push(Step::Create { at: at.clone(), spec: spec.clone() });
                 at
             }
             Content::Of { from, method: Method::Clone(_), access } => {
-                let at = driver.new_layout(&staged, Some(from))?;
+                let at = driver.new_layout(to, Some(from.at))?;
                 let writable = access == Access::ReadWrite;
-                self.steps.push(Step::Clone { from: from.clone(), at: at.clone(), writable });
+                self.steps.push(Step::Clone { from: from.at.clone(), at: at.clone(), writable });
                 at
             }
             Content::Of { from, method: Method::TreeCopy, .. } => {
-                let at = driver.new_layout(&staged, None)?;
+                let at = driver.new_layout(to, None)?;
                 self.steps.push(Step::Create { at: at.clone(), spec: VolumeSpec::default() });
-                self.steps.push(Step::Fill { from: from.clone(), at: at.at.clone() });
+                self.steps.push(Step::Fill { from: from.at.clone(), at: at.at.clone() });
                 at
             }
-        };
-        self.rename_volume(driver, &layout, to)
+            Content::Of { from, method: Method::BlockCopy(size), .. } => {
+                let at = driver.new_layout(to, None)?;
+                self.steps.push(Step::CreateBlocks { at: at.clone(), size });
+                self.steps.push(Step::FillBlocks { from: from.at.clone(), at: at.at.clone() });
+                at
+            }
+            Content::Of { from, method: Method::Stream(_), access } => {
+                let at = driver.new_layout(to, None)?;
+                let writable = access == Access::ReadWrite;
+                let from = self.quiet(from, tx)?;
+                self.steps.push(Step::Receive { from, at: at.clone(), writable });
+                at
+            }
+        })
+    }
+
+    /// `from` if it may only be read, else a snapshot of it that is deleted after the commit.
+    fn quiet(&mut self, from: Source<'_>, tx: TxId) -> Result<Locator> {
+        if from.driver.inspect(from.at)?.access == Access::ReadOnly {
+            return Ok(from.at.clone());
+        }
+        let beside = from.driver.placement(from.at)?.staged(tx);
+        let at = from.driver.new_layout(&beside, Some(from.at))?;
+        self.steps.push(Step::Clone { from: from.at.clone(), at: at.clone(), writable: false });
+        let quiet = at.at.clone();
+        self.doomed.push(Doomed::Volume(at));
+        Ok(quiet)
     }
 
     /// Moves the existing volume `layout` to `to`, where it will be named by its owner's config. Returns its
@@ -277,6 +359,9 @@ impl fmt::Display for Step {
                 write!(f, "make {what} {} of {from}", at.at)
             }
             Self::Fill { from, at } => write!(f, "copy all files of {from} to {at}"),
+            Self::CreateBlocks { at, size } => write!(f, "make volume {} of {size}", at.at),
+            Self::FillBlocks { from, at } => write!(f, "copy all blocks of {from} to {at}"),
+            Self::Receive { from, at, .. } => write!(f, "make volume {} of a stream of {from}", at.at),
             Self::Move { from, to } => write!(f, "rename {from} to {to}"),
             Self::Write { file, new: None, .. } => write!(f, "remove {}", file.display()),
             Self::Write { file, new: Some(new), .. } => {

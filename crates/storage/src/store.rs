@@ -8,7 +8,7 @@ use hull_mount::Access;
 
 use crate::capability::Tie;
 use crate::choose::{CloneMode, Method, choose};
-use crate::driver::{Driver, Source};
+use crate::driver::{Driver, Outcome, Source};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::Host;
 use crate::journal::{Journal, Record};
@@ -16,7 +16,7 @@ use crate::lock::{Kind, VolumeLocks};
 use crate::name::{DriverName, Locator, TxId};
 use crate::placement::Placement;
 use crate::plan::{Content, Plan};
-use crate::volume::{Activation, Usage, VolumeInfo, VolumeSpec};
+use crate::volume::{Activation, Bytes, Usage, VolumeInfo, VolumeSpec};
 
 /// Drivers made crash-safe: every operation happens wholly or not at all, whenever the process dies.
 ///
@@ -100,10 +100,8 @@ impl Store {
         for driver in self.drivers.iter().map(|d| &**d).filter(|d| d.name() != from.driver()) {
             match choose(source, driver, to, mode, access) {
                 Ok(method @ Method::Clone(_)) => return Ok((driver, method)),
-                Ok(Method::TreeCopy) if driver.capabilities().anywhere => {
-                    return Ok((driver, Method::TreeCopy));
-                }
-                Ok(Method::TreeCopy) | Err(_) => {}
+                Ok(copy) if driver.capabilities().anywhere => return Ok((driver, copy)),
+                Ok(_) | Err(_) => {}
             }
         }
         Err(refused)
@@ -172,7 +170,8 @@ impl Store {
         }
         let (driver, method) = chosen?;
         let mut plan = Plan::default();
-        let at = plan.make(driver, to, Content::Of { from, method, access }, tx)?;
+        let source = Source { driver: self.driver(from.driver())?, at: from };
+        let at = plan.make(driver, to, Content::Of { from: source, method, access }, tx)?;
         Ok(NewVolume { at, method: Some(method), plan })
     }
 
@@ -200,11 +199,12 @@ impl Store {
             // What is restored must not hang on the snapshot it came from, which may be deleted next.
             (driver, method) = self.method(snapshot, None, &place, mode, Access::ReadWrite)?;
         }
-        let content = Content::Of { from: snapshot, method, access: Access::ReadWrite };
+        let source = Source { driver: self.driver(snapshot.driver())?, at: snapshot };
+        let content = Content::Of { from: source, method, access: Access::ReadWrite };
         let mut plan = Plan::default();
         // The moves of the clone come after the one that frees its name.
         let mut made = Plan::default();
-        let at = made.make(driver, &place, content, tx)?;
+        let at = made.make_aside(driver, &place, content, tx)?;
         let first_move = made
             .steps
             .iter()
@@ -212,6 +212,7 @@ impl Store {
             .unwrap_or(made.steps.len());
         let moves = made.steps.split_off(first_move);
         plan.steps.append(&mut made.steps);
+        plan.doomed.append(&mut made.doomed);
         plan.doom_volume(owner, current, tx)?;
         plan.steps.extend(moves);
         Ok(NewVolume { at, method: Some(method), plan })
@@ -253,7 +254,11 @@ impl Store {
     /// Refuses to touch what somebody looks at. What other mount namespaces show cannot be seen, but for unions that
     /// tell everybody what they are made of; containers are asked by their sockets.
     fn require_unmounted(&self, at: &Locator) -> Result<()> {
-        let layout = self.driver(at.driver())?.layout(at)?;
+        let driver = self.driver(at.driver())?;
+        let layout = driver.layout(at)?;
+        if let Some(user) = driver.user(at)? {
+            return Err(Error::new(ErrorKind::InUse, format!("{at} is used by {user}: end that first")));
+        }
         // Without a mount table nothing can be said, and nothing is mounted that could be unmounted.
         let table = hull_mount::table::read().unwrap_or_default();
         let paths = layout.parts.iter().map(crate::name::Resource::path).filter(|p| p.is_absolute());
@@ -271,6 +276,18 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// Makes the volume `at` so large; `None` lifts its limit.
+    pub fn resize(&self, at: &Locator, to: Option<Bytes>) -> Result<Outcome> {
+        let _locks = self.locks.hold([(at, Kind::Exclusive)])?;
+        let driver = self.driver(at.driver())?;
+        driver.layout(at)?;
+        let facet = driver.capacity().ok_or_else(|| {
+            let text = format!("volumes of the store {} have neither sizes nor limits", driver.name());
+            Error::new(ErrorKind::Unsupported, text)
+        })?;
+        facet.resize(at, to).map_err(|e| e.during("resize"))
     }
 
     // ── Looking ──

@@ -10,10 +10,12 @@ use hull_mount::Access;
 
 use crate::driver::Source;
 use crate::error::{Error, ErrorKind, Result};
+use crate::facets::{Blocks, Transfer};
 use crate::journal::Record;
-use crate::name::{Layout, TxId};
+use crate::name::{Layout, Locator, TxId};
 use crate::plan::{Doomed, HOME, Plan, Step};
 use crate::store::Store;
+use crate::stream;
 
 /// An operation under way. It ends by [`Store::transact`], which commits it or undoes it.
 #[derive(Debug)]
@@ -30,9 +32,7 @@ impl Transaction<'_> {
 
     /// Adds `plan` to what was decided and carries it out. After a failure nothing more may be performed.
     pub fn perform(&mut self, plan: Plan) -> Result<()> {
-        self.record.plan.steps.extend(plan.steps);
-        self.record.plan.patches.extend(plan.patches);
-        self.record.plan.doomed.extend(plan.doomed);
+        self.record.plan.append(plan);
         while self.record.begun < self.record.plan.steps.len() {
             self.record.begun += 1;
             if let Err(e) = self.store.journal().save(&self.record) {
@@ -103,19 +103,46 @@ impl Store {
                 let target = self.driver(at.driver())?.activate(at, Access::ReadWrite)?;
                 self.host().fill(&source, &target)
             }
+            Step::CreateBlocks { at, size } => self.blocks(&at.at)?.create_blocks(at, *size, by),
+            Step::FillBlocks { from, at } => {
+                let source = self.blocks(from)?.open_blocks(from, Access::ReadOnly)?;
+                let target = self.blocks(at)?.open_blocks(at, Access::ReadWrite)?;
+                self.host().fill_blocks(&source, &target)?;
+                drop((source, target));
+                self.blocks(at)?.adopt_blocks(at)
+            }
+            Step::Receive { from, at, writable } => {
+                let access = if *writable { Access::ReadWrite } else { Access::ReadOnly };
+                stream::between(self.transfer(from)?, from, self.transfer(&at.at)?, at, access, by)
+            }
             Step::Move { from, to } if from.driver == HOME => self.host().rename_home(from, to).map(drop),
             Step::Move { from, to } => self.driver(from.driver)?.rename(from, to).map(drop),
             Step::Write { file, new, mode, .. } => self.host().write(file, new.as_deref(), *mode, by),
         }
     }
 
+    fn blocks(&self, at: &Locator) -> Result<&dyn Blocks> {
+        let driver = self.driver(at.driver())?;
+        let text = || format!("the store {} copies no blocks", driver.name());
+        driver.blocks().ok_or_else(|| Error::new(ErrorKind::Unsupported, text()))
+    }
+
+    fn transfer(&self, at: &Locator) -> Result<&dyn Transfer> {
+        let driver = self.driver(at.driver())?;
+        let text = || format!("the store {} has no streams", driver.name());
+        driver.transfer().ok_or_else(|| Error::new(ErrorKind::Unsupported, text()))
+    }
+
     /// Undoes one step. `certain`: it is known to have happened, as a later one was begun.
     fn undo(&self, step: &Step, by: TxId, certain: bool) -> Result<()> {
         match step {
             Step::MakeHome { home, .. } => self.host().unmake_home(home, by),
-            Step::Create { at, .. } | Step::Clone { at, .. } => self.reclaim(at, by),
+            Step::Create { at, .. }
+            | Step::Clone { at, .. }
+            | Step::CreateBlocks { at, .. }
+            | Step::Receive { at, .. } => self.reclaim(at, by),
             // The volume it filled goes with the step that made it.
-            Step::Fill { .. } => Ok(()),
+            Step::Fill { .. } | Step::FillBlocks { .. } => Ok(()),
             Step::Move { from, to } => {
                 let undone = match from.driver == HOME {
                     true => self.host().rename_home(to, from),

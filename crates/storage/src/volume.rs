@@ -70,6 +70,9 @@ pub struct Usage {
     pub exclusive: Option<Bytes>,
     /// Occupied by this volume, shared blocks counted in full.
     pub total: Bytes,
+    /// What can still be written to it: the least of what its file system, its limit and its pool have left.
+    /// `None` where that cannot be told.
+    pub available: Option<Bytes>,
     /// Files, directories and other entries; its root counts as one.
     pub entries: u64,
 }

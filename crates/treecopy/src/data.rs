@@ -112,7 +112,7 @@ fn clone(
 }
 
 /// The next extent of `file` that may hold data, between `from` and `size`.
-fn next_extent(file: BorrowedFd<'_>, from: u64, size: u64) -> Result<Option<(u64, u64)>> {
+pub(crate) fn next_extent(file: BorrowedFd<'_>, from: u64, size: u64) -> Result<Option<(u64, u64)>> {
     if from >= size {
         return Ok(None);
     }
@@ -133,7 +133,7 @@ fn next_extent(file: BorrowedFd<'_>, from: u64, size: u64) -> Result<Option<(u64
     Ok((start < end).then_some((start, end)))
 }
 
-fn copy_extent(
+pub(crate) fn copy_extent(
     source: BorrowedFd<'_>,
     target: BorrowedFd<'_>,
     start: u64,
@@ -175,7 +175,7 @@ fn copy_extent(
     Ok(())
 }
 
-fn write_all(file: impl AsFd, mut bytes: &[u8], mut position: u64) -> Result<()> {
+pub(crate) fn write_all(file: impl AsFd, mut bytes: &[u8], mut position: u64) -> Result<()> {
     while !bytes.is_empty() {
         let written =
             rustix::io::retry_on_intr(|| rustix::io::pwrite(&file, bytes, position)).call("pwrite")?;

@@ -2,7 +2,8 @@
 //!
 //! [`copy_tree`] copies what `rsync -aHAXS --numeric-ids` preserves, and file capabilities, without
 //! following a symlink or resolving a path from outside the two directories it is given. [`remove_tree`]
-//! removes a tree with all that can lie in its way, and [`measure_tree`] says how large one is.
+//! removes a tree with all that can lie in its way, and [`measure_tree`] says how large one is. [`copy_image`] copies
+//! the blocks of a file system image or device.
 //!
 //! ```
 //! use std::ffi::OsStr;
@@ -59,6 +60,7 @@ mod dir;
 mod entry;
 mod error;
 mod idshift;
+mod image;
 mod limits;
 mod links;
 mod measure;
@@ -71,6 +73,7 @@ mod xattr;
 pub use copy::{Copied, CopyOptions, Keep, copy_tree};
 pub use error::{Error, ErrorKind, Result};
 pub use idshift::{IdRange, IdShift, InvalidIdShift};
+pub use image::{ImageOptions, copy_image, image_size};
 pub use measure::{Measured, measure_tree};
 pub use observe::Observer;
 pub use remove::{RemoveOptions, Removed, remove_tree};

@@ -16,7 +16,7 @@ use crate::random::{RandomShape, build_random};
 pub struct Shape {
     /// Decides the content of files and the random part.
     pub seed: u64,
-    /// Character and block devices. Takes `CAP_MKNOD`. Whiteouts (0:0) are always made.
+    /// Character and block devices. Takes `CAP_MKNOD`.
     pub devices: bool,
     /// Owners other than the caller. Takes `CAP_CHOWN`.
     pub owners: bool,
@@ -28,6 +28,9 @@ pub struct Shape {
     pub acls: bool,
     /// A directory and a file of mode 0. A copy takes reading them, which only root can.
     pub locked: bool,
+    /// Whiteouts (character devices 0:0) and overlayfs' attributes, which hide things when the tree becomes the layer of
+    /// a union.
+    pub union_marks: bool,
     /// An immutable file, an append-only file and an immutable directory. Takes `CAP_LINUX_IMMUTABLE`.
     pub immutable: bool,
     /// Files with holes, one of them of a tebibyte. To compare them takes a file system that tells holes: lseek(2).
@@ -53,6 +56,7 @@ impl Shape {
             user_xattrs: true,
             acls: true,
             locked: true,
+            union_marks: true,
             immutable: false,
             holes: true,
             longest_name: 255,
@@ -192,7 +196,10 @@ fn specials(maker: &Maker, top: &OwnedFd, shape: &Shape) -> Result<()> {
     let dir = maker.directory(top, "special")?;
     maker.node(&dir, "fifo", FileType::Fifo, (0, 0))?;
     maker.node(&dir, "socket", FileType::Socket, (0, 0))?;
-    maker.node(&dir, "whiteout", FileType::CharacterDevice, (0, 0))?;
+    if shape.union_marks {
+        maker.node(&dir, "whiteout", FileType::CharacterDevice, (0, 0))?;
+        maker.times_of(&dir, "whiteout", 999_999_999, 999_999_999)?;
+    }
     if shape.devices {
         maker.node(&dir, "null", FileType::CharacterDevice, (1, 3))?;
         // XFS keeps 9 bits of the major number and 18 of the minor.
@@ -205,7 +212,7 @@ fn specials(maker: &Maker, top: &OwnedFd, shape: &Shape) -> Result<()> {
     }
     maker.mode(&dir, "fifo", 0o626)?;
     maker.mode(&dir, "socket", 0o777)?;
-    for name in ["fifo", "socket", "whiteout"] {
+    for name in ["fifo", "socket"] {
         maker.times_of(&dir, name, 999_999_999, 999_999_999)?;
     }
     Ok(())
@@ -244,17 +251,21 @@ fn attributes(maker: &Maker, top: &OwnedFd, shape: &Shape) -> Result<()> {
         maker.xattr(&file, "user.text", b"value")?;
         maker.xattr(&file, "user.empty", b"")?;
         maker.xattr(&file, "user.binary", &[0, 255, 10, 0])?;
-        maker.xattr(&file, "user.overlay.origin", b"\x00\xfb")?;
         maker.xattr(&file, "user.long", &[b'v'; 1000])?;
-        let inner = maker.directory(&dir, "opaque for users")?;
-        maker.xattr(&inner, "user.overlay.opaque", b"y")?;
+        if shape.union_marks {
+            maker.xattr(&file, "user.overlay.origin", b"\x00\xfb")?;
+            let inner = maker.directory(&dir, "opaque for users")?;
+            maker.xattr(&inner, "user.overlay.opaque", b"y")?;
+        }
     }
     if shape.privileged_xattrs {
         let file = maker.file(&dir, "trusted xattrs", b"t")?;
-        maker.xattr(&file, "trusted.overlay.metacopy", b"")?;
         maker.xattr(&file, "trusted.other", b"x")?;
-        let inner = maker.directory(&dir, "opaque")?;
-        maker.xattr(&inner, "trusted.overlay.opaque", b"y")?;
+        if shape.union_marks {
+            maker.xattr(&file, "trusted.overlay.metacopy", b"")?;
+            let inner = maker.directory(&dir, "opaque")?;
+            maker.xattr(&inner, "trusted.overlay.opaque", b"y")?;
+        }
         let file = maker.file(&dir, "capable", b"c")?;
         maker.xattr(&file, "security.capability", &capability(1 << 13))?;
     }

@@ -17,7 +17,7 @@ use crate::operation;
 
 /// What Hull and LXC put into a container's home.
 const IN_A_HOME: &[&str] =
-    &["config", "rootfs", "overlay", "snaps", "lxc_snapshots", "lxc_rdepends", "ts", "comment"];
+    &["config", "rootfs", "rootdev", "overlay", "snaps", "lxc_snapshots", "lxc_rdepends", "ts", "comment"];
 
 /// The inode number of every btrfs subvolume's root (btrfs's `BTRFS_FIRST_FREE_OBJECTID`).
 const SUBVOLUME_ROOT: u64 = 256;
@@ -26,20 +26,24 @@ const BTRFS: u64 = 0x9123_683e;
 
 /// What is wrong at `at`, where every container's content must be one of `contents`. Nothing is left there after.
 pub(super) fn findings(at: &Lxcpath, contents: &[Manifest]) -> Vec<String> {
+    match operation::containers(&at.lxcpath, &at.rundir, None) {
+        Ok(all) => findings_of(&all, at, contents),
+        Err(e) => vec![e.to_string()],
+    }
+}
+
+/// What is wrong at `at`, opened as `all`.
+pub(super) fn findings_of(all: &Containers, at: &Lxcpath, contents: &[Manifest]) -> Vec<String> {
     let mut wrong = Vec::new();
-    let all = match operation::containers(&at.lxcpath, &at.rundir, None) {
-        Ok(all) => all,
-        Err(e) => return vec![e.to_string()],
-    };
     match all.recover() {
         Ok(recovered) => wrong.extend(recovered.failed.iter().map(|e| format!("recovery: {e}"))),
         Err(e) => wrong.push(format!("recovery: {e}")),
     }
     wrong.extend(records(at));
-    wrong.extend(homes(&all, at, contents).unwrap_or_else(|e| vec![format!("the containers: {e}")]));
+    wrong.extend(homes(all, at, contents).unwrap_or_else(|e| vec![format!("the containers: {e}")]));
     wrong.extend(mounts(at));
     wrong.extend(loop_devices(at));
-    wrong.extend(destroy_all(&all));
+    wrong.extend(destroy_all(all));
     let left = fs::read_dir(&at.lxcpath).into_iter().flatten().filter_map(Result::ok);
     let left = left.filter(|entry| entry.file_name() != ".hull");
     wrong.extend(left.map(|entry| format!("after all is destroyed there is {}", entry.path().display())));

@@ -62,6 +62,11 @@ fn pick(random: &mut Random, names: &[String], prefix: &str, count: u64) -> Stri
     }
 }
 
+/// Whether an error is an answer that an operation may get: not now, not so.
+pub(super) fn is_refusal(error: &hull_storage::Error) -> bool {
+    REFUSALS.contains(&format!("{:?}", error.kind()).as_str())
+}
+
 /// Whether the crasher's one line is an answer that an operation in a storm may get.
 pub(super) fn may_be_refused(said: &str) -> bool {
     let kind = said.strip_prefix("hull-crasher: ").and_then(|rest| rest.split(':').next());

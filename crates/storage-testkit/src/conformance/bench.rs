@@ -1,8 +1,8 @@
 //! What a case works with: a directory of its own, stores, and ways to look into volumes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -12,16 +12,16 @@ use std::time::{Duration, Instant};
 
 use hull_storage::lock::{VolumeLocks, Wait};
 use hull_storage::{
-    Access, CloneMode, Driver, Durability, FileJournal, Host, Journal, Locator, Placement, RealHost,
+    Access, CloneMode, Cost, Driver, Durability, FileJournal, Host, Journal, Locator, Placement, RealHost,
     Registration, Result, Source, Store, Tie, TxId, VolumeSpec,
 };
 
 use super::case::require;
-use crate::ground::{self, Ground, GroundInstance};
+use crate::ground::{self, Ground, GroundInstance, Troubles};
 use crate::plain;
+use crate::pool::{Names, Pool};
 
 /// What a case works with. Everything lies in a directory of its own.
-#[derive(Debug)]
 pub struct Bench {
     driver: Arc<dyn Driver>,
     companions: Vec<Arc<dyn Driver>>,
@@ -30,8 +30,19 @@ pub struct Bench {
     ground: String,
     base: Option<Locator>,
     registration: Registration,
+    /// Its names, where volumes lie in a pool.
+    names: Option<Names>,
+    /// The pool, unless another process has it.
+    pool: Option<Pool>,
+    troubles: Troubles,
     /// Another process cleans up.
     kept: bool,
+}
+
+impl std::fmt::Debug for Bench {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bench").field("driver", &self.driver).field("dir", &self.dir).finish_non_exhaustive()
+    }
 }
 
 /// A volume of the driver under test with a little content, and the store that made it.
@@ -50,7 +61,12 @@ impl Bench {
         let dir = format!("{}-{}-{number}", name.replace("::", "-"), std::process::id());
         let dir = instance.dir().join(dir);
         fs::create_dir(&dir)?;
+        if let Some(pool) = instance.pool() {
+            Names::new(pool, format!("hull{}-{number}", std::process::id()), &dir)?;
+        }
         let mut bench = Self::at(dir, of, ground, instance.settings().to_vec())?;
+        bench.pool = instance.pool().cloned();
+        bench.troubles = instance.troubles().clone();
         bench.kept = false;
         if !bench.driver.capabilities().standalone {
             let path = bench.dir.join("base");
@@ -84,6 +100,9 @@ impl Bench {
                 .chain([&plain::REGISTRATION])
                 .map(|r| (r.open)(&values))
                 .collect(),
+            names: Names::of(&dir),
+            pool: None,
+            troubles: Troubles::default(),
             dir,
             settings,
             ground: ground.name().to_owned(),
@@ -97,7 +116,11 @@ impl Bench {
     pub(crate) fn below(&self, name: &str) -> std::io::Result<Self> {
         let dir = self.dir.join(name);
         fs::create_dir_all(dir.join("volumes"))?;
+        let names = self.names.as_ref().map(|names| names.below(name, &dir)).transpose()?;
         Ok(Self {
+            names,
+            pool: self.pool.clone(),
+            troubles: self.troubles.clone(),
             driver: Arc::clone(&self.driver),
             companions: self.companions.clone(),
             dir,
@@ -162,8 +185,42 @@ impl Bench {
 
     /// The place of the volume `name`.
     pub fn place(&self, name: impl AsRef<OsStr>) -> Placement {
-        Placement::exactly(&self.dir.join("volumes").join(name.as_ref()))
-            .expect("the cases' names are last components")
+        let path = match &self.names {
+            Some(names) => names.path(name.as_ref()),
+            None => self.dir.join("volumes").join(name.as_ref()),
+        };
+        Placement::exactly(&path).expect("the cases' names are last components")
+    }
+
+    /// The place of the volume of the home `name`, which is one of the case's.
+    pub(crate) fn place_in_home(&self, name: &str) -> Placement {
+        let in_pool = self.names.as_ref().map_or(name.into(), |names| names.name(name.as_ref()));
+        Placement::in_home(self.dir.join("volumes").join(name), in_pool)
+    }
+
+    /// What can befall the ground.
+    pub(crate) fn troubles(&self) -> &Troubles {
+        &self.troubles
+    }
+
+    /// Whether volumes of the store under test lie in a pool here.
+    pub(crate) fn is_pooled(&self) -> bool {
+        self.names.is_some()
+    }
+
+    /// What lies in the case's directory of volumes and, with the names its cases know them by, in its pool.
+    pub(crate) fn visible(&self) -> std::io::Result<BTreeSet<OsString>> {
+        let mut all: BTreeSet<OsString> = names(&self.dir.join("volumes"))?
+            .into_iter()
+            .filter_map(|path| path.file_name().map(OsStr::to_owned))
+            .collect();
+        if let (Some(mine), Some(pool)) = (&self.names, &self.pool) {
+            let prefix = format!("{}.", mine.prefix());
+            all.extend(
+                pool.names(&prefix)?.iter().filter_map(|n| n.strip_prefix(&prefix)).map(OsString::from),
+            );
+        }
+        Ok(all)
     }
 
     /// An empty volume, or as empty as the store makes them.
@@ -220,6 +277,14 @@ impl Bench {
     pub fn snapshot_of(&self, store: &Store, from: &Locator, name: impl AsRef<OsStr>) -> Result<Locator> {
         let (into, to) = (Some(self.driver.name()), self.place(name));
         Ok(store.clone_volume(from, into, &to, CloneMode::SnapshotElseCopy, Access::ReadOnly)?.at)
+    }
+
+    /// Whether the store offers a clone of `from` that shares its blocks.
+    pub(crate) fn shares(&self, from: &Locator) -> bool {
+        let source = Source { driver: &*self.driver, at: from };
+        let place = self.place("offer");
+        let offer = self.driver.copy_on_write().and_then(|c| c.offer(source, &place, Access::ReadWrite));
+        offer.is_some_and(|offer| offer.cost < Cost::PerByte)
     }
 
     /// What ties such a clone to `from`; a copy is tied to nothing.
@@ -313,7 +378,8 @@ impl Bench {
     pub fn require_clean(&self) -> std::result::Result<(), Box<dyn Error>> {
         let records = self.records()?;
         require(records.is_empty(), format!("the journal still holds {records:?}"))?;
-        let marked: Vec<_> = names(&self.dir.join("volumes"))?
+        let marked: Vec<_> = self
+            .visible()?
             .into_iter()
             .filter(|n| {
                 let name = n.to_string_lossy();
@@ -334,6 +400,9 @@ impl Drop for Bench {
         // What is left goes with the ground; this keeps a long suite from filling it up.
         let root = hull_storage::Resource::new(plain::NAME, self.dir.clone());
         if !self.kept {
+            if let (Some(names), Some(pool)) = (&self.names, &self.pool) {
+                pool.clear(names.prefix());
+            }
             let _ = hull_storage::files::reclaim(&root, &());
         }
     }
@@ -377,6 +446,10 @@ fn collect(dir: &Path, below: &Path, all: &mut BTreeMap<PathBuf, Vec<u8>>) -> st
     for entry in fs::read_dir(dir.join(below))? {
         let entry = entry?;
         let name = below.join(entry.file_name());
+        // mkfs makes it, a tree copy takes it along, and nobody misses it.
+        if name == Path::new("lost+found") {
+            continue;
+        }
         let kind = entry.file_type()?;
         if kind.is_dir() {
             all.insert(name.clone(), Vec::new());

@@ -59,7 +59,7 @@ fn modes(bench: &Bench) -> CaseResult {
             }
             Err(e) if e.kind() == ErrorKind::Unsupported => match mode {
                 CloneMode::Copy => require(!standalone || tie != Tie::None, e.to_string())?,
-                CloneMode::Snapshot => require(bench.driver().copy_on_write().is_none(), e.to_string())?,
+                CloneMode::Snapshot => require(!bench.shares(&source), e.to_string())?,
                 CloneMode::SnapshotElseCopy => return Err(e.into()),
             },
             Err(e) => return Err(e.into()),

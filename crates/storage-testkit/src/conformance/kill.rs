@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use hull_storage::{
     Access, CloneMode, Content, Durability, FileJournal, Locator, Placement, Plan, RealHost, Registration,
-    Store, TxId, VolumeSpec, lies_in,
+    Source, Store, TxId, VolumeSpec, lies_in,
 };
 use rustix::process::{Signal, getpid, kill_process};
 
@@ -106,8 +106,8 @@ impl Round {
         let snapshot = super::restore::snapshot_that_stands(&bench, &store, &volume, "snapshot")?;
         bench.write(&store, &volume, "later", "x")?;
         let home = bench.dir().join("volumes/house");
-        fs::create_dir(&home)?;
-        let to = Placement::in_home(home, "house");
+        fs::create_dir(home)?;
+        let to = bench.place_in_home("house");
         let housed = bench.clone_to(&store, &volume, &to, CloneMode::SnapshotElseCopy)?;
         let scene = Scene { volume, snapshot, housed };
         let target = scene.target(&bench, &store, operation)?;
@@ -146,7 +146,7 @@ impl Round {
     pub(super) fn world(&self) -> Checked<World> {
         let store = self.bench.store();
         let dir = self.bench.dir().join("volumes");
-        let names = fs::read_dir(&dir)?.map(|e| Ok(e?.file_name())).collect::<std::io::Result<_>>()?;
+        let names = self.bench.visible()?;
         let scene = &self.scene;
         let volumes = [&scene.volume, &scene.snapshot, &scene.housed, &self.target].into_iter().map(|at| {
             let driver = store.driver(at.driver())?;
@@ -217,7 +217,8 @@ impl Scene {
                 store.method(&self.volume, Some(bench.driver().name()), &to, mode, access)?;
             let mut plan = Plan::default();
             plan.make_home(to.dir(), 0o770, None);
-            plan.make(driver, &to, Content::Of { from: &self.volume, method, access }, tx.id())?;
+            let from = Source { driver: store.driver(self.volume.driver())?, at: &self.volume };
+            plan.make(driver, &to, Content::Of { from, method, access }, tx.id())?;
             plan.write(&to.dir().join("config"), None, Some(b"config".to_vec()));
             tx.perform(plan)
         })
@@ -241,7 +242,7 @@ impl Scene {
 }
 
 fn new_home(bench: &Bench) -> Placement {
-    Placement::in_home(bench.dir().join("volumes/home"), "home")
+    bench.place_in_home("home")
 }
 
 /// Runs a child of a `kill` case, if this process is one: the first thing that `main` does.

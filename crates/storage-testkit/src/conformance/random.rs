@@ -1,12 +1,11 @@
 //! The property test on the real ground.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hull_storage::{DriverName, Locator, Result, Store};
+use hull_storage::{DriverName, Locator, Placement, Result, Store};
 use rustix::io::Errno;
 
 use super::Bench;
@@ -43,6 +42,13 @@ impl Subject for OnBench {
 
     fn dir(&self) -> PathBuf {
         self.bench.dir().join("volumes")
+    }
+
+    fn place(&self, name: Name) -> Placement {
+        match name {
+            Name::Slot(_) => self.bench.place(name.text()),
+            Name::Home(_) => self.bench.place_in_home(&name.text()),
+        }
     }
 
     fn process(&self, dies: Option<usize>) -> Store {
@@ -82,9 +88,7 @@ impl Subject for OnBench {
 
     fn visible(&self) -> std::result::Result<Vec<String>, String> {
         self.bench.require_clean().map_err(|e| e.to_string())?;
-        let entries = fs::read_dir(self.dir()).map_err(|e| e.to_string())?;
-        entries
-            .map(|e| Ok(e.map_err(|e| e.to_string())?.file_name().to_string_lossy().into_owned()))
-            .collect()
+        let visible = self.bench.visible().map_err(|e| e.to_string())?;
+        Ok(visible.into_iter().map(|name| name.to_string_lossy().into_owned()).collect())
     }
 }

@@ -1,7 +1,6 @@
 //! A tree with everything awkward in it survives every way of copying, and goes without a trace.
 
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use hull_storage::{Access, CloneMode, Locator, Store, VolumeSpec};
@@ -30,6 +29,8 @@ fn shape(bench: &Bench, store: &Store) -> Result<Shape, Box<dyn std::error::Erro
             longest_name: usize::try_from(longest).unwrap_or(255).min(255),
             // Only the case that deletes such files asks for it.
             immutable: all.devices && rustix::fs::ioctl_getflags(open.fd()).is_ok(),
+            // A layer of a union cannot hold what has a meaning of its own there.
+            union_marks: bench.driver().capabilities().standalone,
             ..all
         }
     };
@@ -60,17 +61,13 @@ fn preserved(bench: &Bench) -> CaseResult {
                 user_xattrs: shape.user_xattrs,
                 holes: shape.holes,
                 longest_name: shape.longest_name,
+                union_marks: shape.union_marks,
                 ..Shape::unprivileged()
             };
             build(open.fd(), &shape)?;
         }
     }
     let original = Locator::new(plain::NAME, original.at());
-    if !bench.driver().capabilities().standalone {
-        // A layer of a union cannot hold what has a meaning of its own there.
-        let open = Open::new(&store, &original, Access::ReadWrite)?;
-        remove_union_marks(&open.path())?;
-    }
     let into = Some(bench.driver().name());
     let mode = CloneMode::SnapshotElseCopy;
     let volume = store.clone_volume(&original, into, &bench.place("v"), mode, Access::ReadWrite)?.at;
@@ -100,43 +97,6 @@ fn same(store: &Store, one: &Locator, other: &Locator, what: &str) -> Result<(),
     let options = CompareOptions { ignored_xattrs: ignored, ..CompareOptions::default() };
     let differences = compare(first.fd(), second.fd(), &options)?;
     require(differences.is_empty(), format!("{what}: {differences:?}"))
-}
-
-/// Extended attributes by which overlayfs remembers what it did: Documentation/filesystems/overlayfs.rst.
-const OVERLAY_MARKS: &[&str] = &[
-    "trusted.overlay.opaque",
-    "trusted.overlay.redirect",
-    "trusted.overlay.metacopy",
-    "trusted.overlay.origin",
-    "trusted.overlay.impure",
-    "trusted.overlay.whiteout",
-    "user.overlay.opaque",
-    "user.overlay.redirect",
-    "user.overlay.metacopy",
-    "user.overlay.origin",
-    "user.overlay.impure",
-    "user.overlay.whiteout",
-];
-
-/// Removes whiteouts and the attributes of an overlay.
-fn remove_union_marks(dir: &Path) -> std::io::Result<()> {
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        let metadata = path.symlink_metadata()?;
-        for name in OVERLAY_MARKS {
-            let _ = rustix::fs::lremovexattr(&path, *name);
-        }
-        if metadata.is_dir() {
-            // Directories keep their times.
-            let times =
-                fs::FileTimes::new().set_accessed(metadata.accessed()?).set_modified(metadata.modified()?);
-            remove_union_marks(&path)?;
-            fs::File::open(&path)?.set_times(times)?;
-        } else if metadata.file_type().is_char_device() && metadata.rdev() == 0 {
-            fs::remove_file(path)?;
-        }
-    }
-    Ok(())
 }
 
 fn destroyed(bench: &Bench) -> CaseResult {

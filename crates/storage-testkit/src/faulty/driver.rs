@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use hull_mount::Access;
 use hull_storage::{
-    Activation, Capabilities, CopyOnWrite, Driver, DriverName, Error, ErrorKind, Layout, Locator, Offer,
-    Outcome, Placement, Resource, Result, Source, TxId, Usage, VolumeInfo, VolumeSpec,
+    Activation, BlockImage, Blocks, Bytes, Capabilities, Capacity, CopyOnWrite, Driver, DriverName, Error,
+    ErrorKind, Layout, Locator, Offer, Outcome, Placement, Resource, Result, Source, StreamFormat, Transfer,
+    TxId, Usage, VolumeInfo, VolumeSpec,
 };
+use rustix::fd::BorrowedFd;
 
 use super::Faults;
 
@@ -83,9 +85,30 @@ impl Driver for FaultyDriver {
         self.faults.look("Driver::made_by", || self.inner.made_by(what, tx))
     }
 
+    fn user(&self, at: &Locator) -> Result<Option<String>> {
+        self.faults.look("Driver::user", || self.inner.user(at))
+    }
+
     fn copy_on_write(&self) -> Option<&dyn CopyOnWrite> {
         self.inner.copy_on_write().map(|_| self as &dyn CopyOnWrite)
     }
+
+    fn capacity(&self) -> Option<&dyn Capacity> {
+        self.inner.capacity().map(|_| self as &dyn Capacity)
+    }
+
+    fn blocks(&self) -> Option<&dyn Blocks> {
+        self.inner.blocks().map(|_| self as &dyn Blocks)
+    }
+
+    fn transfer(&self) -> Option<&dyn Transfer> {
+        self.inner.transfer().map(|_| self as &dyn Transfer)
+    }
+}
+
+/// What is said of a facet that the wrapped driver has not; the wrapper hands out only those that it has.
+fn absent() -> Error {
+    Error::new(ErrorKind::Unsupported, "the wrapped driver has no such facet")
 }
 
 #[deny(clippy::missing_trait_methods)]
@@ -95,8 +118,70 @@ impl CopyOnWrite for FaultyDriver {
     }
 
     fn clone_volume(&self, from: Source<'_>, to: &Layout, access: Access, by: TxId) -> Result<()> {
-        let absent = || Error::new(ErrorKind::Unsupported, "the wrapped driver makes no clones");
         let facet = self.inner.copy_on_write().ok_or_else(absent)?;
         self.faults.change("CopyOnWrite::clone_volume", || facet.clone_volume(from, to, access, by))
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl Capacity for FaultyDriver {
+    fn resize(&self, at: &Locator, to: Option<Bytes>) -> Result<Outcome> {
+        let facet = self.inner.capacity().ok_or_else(absent)?;
+        self.faults.change("Capacity::resize", || facet.resize(at, to))
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl Blocks for FaultyDriver {
+    fn stable_size(&self, at: &Locator) -> Result<Option<Bytes>> {
+        let facet = self.inner.blocks().ok_or_else(absent)?;
+        self.faults.look("Blocks::stable_size", || facet.stable_size(at))
+    }
+
+    fn create_blocks(&self, at: &Layout, size: Bytes, by: TxId) -> Result<()> {
+        let facet = self.inner.blocks().ok_or_else(absent)?;
+        self.faults.change("Blocks::create_blocks", || facet.create_blocks(at, size, by))
+    }
+
+    fn open_blocks(&self, at: &Locator, access: Access) -> Result<BlockImage> {
+        let facet = self.inner.blocks().ok_or_else(absent)?;
+        self.faults.look("Blocks::open_blocks", || facet.open_blocks(at, access))
+    }
+
+    fn adopt_blocks(&self, at: &Locator) -> Result<()> {
+        let facet = self.inner.blocks().ok_or_else(absent)?;
+        self.faults.change("Blocks::adopt_blocks", || facet.adopt_blocks(at))
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl Transfer for FaultyDriver {
+    fn format(&self) -> StreamFormat {
+        self.inner.transfer().map_or(StreamFormat("none"), Transfer::format)
+    }
+
+    fn is_incremental(&self) -> bool {
+        self.inner.transfer().is_some_and(Transfer::is_incremental)
+    }
+
+    fn can_send(&self, at: &Locator) -> bool {
+        self.inner.transfer().is_some_and(|facet| facet.can_send(at))
+    }
+
+    fn send(&self, at: &Locator, since: Option<&Locator>, to: BorrowedFd<'_>) -> Result<()> {
+        let facet = self.inner.transfer().ok_or_else(absent)?;
+        self.faults.look("Transfer::send", || facet.send(at, since, to))
+    }
+
+    fn receive(
+        &self,
+        from: BorrowedFd<'_>,
+        since: Option<&Locator>,
+        to: &Layout,
+        access: Access,
+        by: TxId,
+    ) -> Result<()> {
+        let facet = self.inner.transfer().ok_or_else(absent)?;
+        self.faults.change("Transfer::receive", || facet.receive(from, since, to, access, by))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use hull_storage::{Activation, Host, Outcome, Resource, Result, Step, TxId};
+use hull_storage::{Activation, BlockImage, Host, Outcome, Resource, Result, Step, TxId};
 
 use super::Faults;
 
@@ -48,6 +48,10 @@ impl Host for FaultyHost {
 
     fn fill(&self, from: &Activation, to: &Activation) -> Result<()> {
         self.faults.change("Host::fill", || self.inner.fill(from, to))
+    }
+
+    fn fill_blocks(&self, from: &BlockImage, to: &BlockImage) -> Result<()> {
+        self.faults.change("Host::fill_blocks", || self.inner.fill_blocks(from, to))
     }
 
     fn patch(&self, volume: &Activation, dir: &str, name: &str, content: &[u8]) -> Result<()> {

@@ -5,7 +5,7 @@ use std::fmt;
 
 use hull_mount::Access;
 use hull_storage::{
-    CloneMode, Content, ErrorKind, Locator, Mark, Placement, Plan, Result, Store, Tie, lies_in,
+    CloneMode, Content, ErrorKind, Locator, Mark, Placement, Plan, Result, Source, Store, Tie, lies_in,
 };
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 
@@ -324,7 +324,16 @@ impl<S: Subject> Model<'_, S> {
             let (driver, method) = store.method(from, Some(self.subject.driver()), &to, mode, access)?;
             let mut plan = Plan::default();
             plan.make_home(&home, 0o770, None);
-            plan.make(driver, &to, Content::Of { from, method, access }, tx.id())?;
+            plan.make(
+                driver,
+                &to,
+                Content::Of {
+                    from: Source { driver: store.driver(from.driver())?, at: from },
+                    method,
+                    access,
+                },
+                tx.id(),
+            )?;
             plan.write(&home.join("config"), None, Some(config(&home)));
             tx.perform(plan)
         })
@@ -357,10 +366,7 @@ impl<S: Subject> Model<'_, S> {
     }
 
     fn place(&self, name: Name) -> Placement {
-        match name {
-            Name::Slot(_) => Placement::exactly(&self.home(name)).expect("a name is a last component"),
-            Name::Home(_) => Placement::in_home(self.home(name), name.text()),
-        }
+        self.subject.place(name)
     }
 
     /// Where a new volume at `name` will be.

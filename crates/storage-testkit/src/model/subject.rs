@@ -20,6 +20,15 @@ pub trait Subject {
     /// The directory in which the volumes and homes are.
     fn dir(&self) -> PathBuf;
 
+    /// Where a volume called `name` is to be made.
+    fn place(&self, name: Name) -> Placement {
+        let path = self.dir().join(name.text());
+        match name {
+            Name::Slot(_) => Placement::exactly(&path).expect("a name is a last component"),
+            Name::Home(_) => Placement::in_home(path, name.text()),
+        }
+    }
+
     /// A new process. With `dies`, nothing of it happens after so many effects.
     fn process(&self, dies: Option<usize>) -> Store;
 

@@ -167,7 +167,7 @@ impl Driver for SimDriver {
                 Node::File(content) => (entries + 1, total + content.len() as u64),
             })
         })?;
-        Ok(Usage { exclusive: None, total: Bytes(total), entries })
+        Ok(Usage { exclusive: None, total: Bytes(total), available: None, entries })
     }
 
     fn activate(&self, at: &Locator, access: Access) -> Result<Activation> {

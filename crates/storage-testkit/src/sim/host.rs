@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use hull_mount::MountSource;
 use hull_storage::host::PARTIAL;
-use hull_storage::{Activation, Error, ErrorKind, Host, Mark, Outcome, Resource, Result, Step, TxId};
+use hull_storage::{
+    Activation, BlockImage, Error, ErrorKind, Host, Mark, Outcome, Resource, Result, Step, TxId,
+};
 
 use super::driver::meta;
 use super::{Machine, Node};
@@ -77,6 +79,10 @@ impl Host for SimHost {
                 self.0.effect(|d| d.remove(file)).map(drop)
             }
         }
+    }
+
+    fn fill_blocks(&self, _: &BlockImage, _: &BlockImage) -> Result<()> {
+        Err(Error::new(ErrorKind::Unsupported, "simulated volumes have no blocks"))
     }
 
     fn fill(&self, from: &Activation, to: &Activation) -> Result<()> {

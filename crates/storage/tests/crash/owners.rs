@@ -1,7 +1,7 @@
 //! What owners of volumes compose: homes, volumes and small files in one transaction.
 
 use super::*;
-use hull_storage::{Content, Plan, VolumeSpec};
+use hull_storage::{Content, Plan, Source, VolumeSpec};
 use std::path::Path;
 
 /// What a container's config holds, as far as it matters here.
@@ -73,7 +73,8 @@ fn clone_home(name: &str, driver: DriverName, mark: bool, expected: [usize; 3]) 
             let access = Access::ReadWrite;
             let mode = CloneMode::SnapshotElseCopy;
             let (driver, method) = s.method(&from, Some(driver), &to, mode, access)?;
-            let content = Content::Of { from: &from, method, access };
+            let from = Source { driver: s.driver(from.driver())?, at: &from };
+            let content = Content::Of { from, method, access };
             plan.make(driver, &to, content, tx.id())?;
             plan.write(Path::new("/lxc/c1/config"), None, text("/lxc/c1"));
             tx.perform(plan)

@@ -1,0 +1,100 @@
+//! What some stores can do and others cannot. What a store cannot do is absent, not an error.
+
+use std::fmt;
+
+use hull_mount::Access;
+use rustix::fd::{BorrowedFd, OwnedFd};
+
+use crate::capability::Offer;
+use crate::driver::{Outcome, Source};
+use crate::error::Result;
+use crate::name::{Layout, Locator, TxId};
+use crate::placement::Placement;
+use crate::volume::{Bytes, Held};
+
+/// Cheap copies: read-only ones are snapshots, writable ones are clones.
+pub trait CopyOnWrite {
+    /// What this store asks for a clone of `from` that will be at `to`; `None` if it cannot make one.
+    /// No side effects.
+    fn offer(&self, from: Source<'_>, to: &Placement, access: Access) -> Option<Offer>;
+
+    /// Makes the clone at `to`, exclusively.
+    fn clone_volume(&self, from: Source<'_>, to: &Layout, access: Access, by: TxId) -> Result<()>;
+}
+
+/// A volume's size (where it is a block device) or the limit on what it may hold (where it is a quota).
+pub trait Capacity: Sync {
+    /// Makes it so large; `None` lifts the limit, where there is one to lift. The file system in it follows.
+    ///
+    /// May be called again after it was interrupted anywhere. Fails with [`crate::ErrorKind::CannotShrink`], and
+    /// changes nothing, for less than is used or for a file system that cannot be made smaller.
+    fn resize(&self, at: &Locator, to: Option<Bytes>) -> Result<Outcome>;
+}
+
+/// Volumes that are a file system in an image or on a block device, which can be copied block by block.
+pub trait Blocks: Sync {
+    /// How large the volume is, if its blocks can be copied as they stand; `None` while it is in use.
+    fn stable_size(&self, at: &Locator) -> Result<Option<Bytes>>;
+
+    /// Makes a volume of at least `size` bytes with no file system on it, exclusively.
+    fn create_blocks(&self, at: &Layout, size: Bytes, by: TxId) -> Result<()>;
+
+    /// Opens what the volume is stored in.
+    fn open_blocks(&self, at: &Locator, access: Access) -> Result<BlockImage>;
+
+    /// The blocks of another volume have been copied to `at`: gives the file system the identity (UUID) and size of
+    /// its own that it needs to be mounted beside the other.
+    fn adopt_blocks(&self, at: &Locator) -> Result<()>;
+}
+
+/// What a volume is stored in: an image file or a block device.
+#[derive(Debug)]
+pub struct BlockImage {
+    /// The file.
+    pub file: OwnedFd,
+    /// How much of it is the volume's.
+    pub size: Bytes,
+    /// Whether a new one reads as zeroes, so that zeroes need not be written to it.
+    pub zeroed: bool,
+    /// What keeps it open (an active logical volume).
+    pub held: Option<Box<dyn Held>>,
+}
+
+/// Streams in the store's own format, between stores of a kind, on this machine or another.
+pub trait Transfer: Sync {
+    /// The format. A stream is only understood by stores that name the same.
+    fn format(&self) -> StreamFormat;
+
+    /// Whether only the difference to an earlier snapshot can be sent.
+    fn is_incremental(&self) -> bool;
+
+    /// Whether the volume is one that can be sent. No side effects.
+    fn can_send(&self, at: &Locator) -> bool;
+
+    /// Writes the volume, which may only be read, to `to`; with `since`, only what has changed since that earlier
+    /// snapshot of the same volume.
+    fn send(&self, at: &Locator, since: Option<&Locator>, to: BorrowedFd<'_>) -> Result<()>;
+
+    /// Makes the volume `to`, exclusively, of what can be read from `from`. An incremental stream needs `since`: the
+    /// volume here that is the same as the sender's earlier snapshot.
+    ///
+    /// Fails for a stream that ends too early or is damaged; what was made of it is reclaimed by the caller.
+    fn receive(
+        &self,
+        from: BorrowedFd<'_>,
+        since: Option<&Locator>,
+        to: &Layout,
+        access: Access,
+        by: TxId,
+    ) -> Result<()>;
+}
+
+/// The name of a stream's format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamFormat(pub &'static str);
+
+impl fmt::Display for StreamFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
