@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use hull_sys::mount::FsContext;
 
-use crate::detached::{open_dir, set_data};
+use crate::detached::{open_dir, refuse_mapping, set_data};
 use crate::{Error, Result, UpperDir};
 
 /// The kernel's name of the file system type.
@@ -44,11 +44,7 @@ pub(crate) fn build(
     attributes: MountAttrFlags,
     userns: Option<BorrowedFd<'_>>,
 ) -> Result<OwnedFd> {
-    if userns.is_some() {
-        let what = "mount_setattr(aufs, MOUNT_ATTR_IDMAP), which aufs does not have; use a full copy instead of a \
-                    clone for containers with idmap=container";
-        return Err(Error::new(what, Errno::OPNOTSUPP));
-    }
+    refuse_mapping(NAME, userns)?;
     let opened = branches(lower, upper)
         .map(|(path, access)| Ok((path, access, open_dir(path)?)))
         .collect::<Result<Vec<_>>>()?;

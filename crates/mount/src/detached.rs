@@ -3,6 +3,7 @@
 use hull_sys::mount::{self as call, FsContext, SetAttr};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 use std::path::Path;
 
@@ -90,6 +91,18 @@ impl AsFd for DetachedMount {
 pub(crate) fn open_dir(path: &Path) -> Result<OwnedFd> {
     rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|e| Error::new(format!("open({})", path.display()), e))
+}
+
+/// Fails when owners are to be mapped, which the file system `fstype` cannot.
+pub(crate) fn refuse_mapping(fstype: &str, userns: Option<BorrowedFd<'_>>) -> Result<()> {
+    if userns.is_none() {
+        return Ok(());
+    }
+    let what = format!(
+        "mount_setattr({fstype}, MOUNT_ATTR_IDMAP), which {fstype} does not have; use a full copy instead of a clone \
+         for containers with idmap=container"
+    );
+    Err(Error::new(what, Errno::OPNOTSUPP))
 }
 
 /// Sets file-system options: `key=value` or `key`.

@@ -12,8 +12,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use crate::detached::{open_dir, set_data};
-use crate::{Error, Result, UpperDir};
+use crate::detached::{open_dir, refuse_mapping, set_data};
+use crate::{Result, UpperDir};
 
 /// The layers, opened.
 struct Layers {
@@ -32,11 +32,7 @@ pub(crate) fn build(
     attributes: MountAttrFlags,
     userns: Option<BorrowedFd<'_>>,
 ) -> Result<OwnedFd> {
-    if userns.is_some() {
-        let what = "mount_setattr(overlay, MOUNT_ATTR_IDMAP), which overlayfs does not have; use a full copy instead \
-                    of a clone for containers with idmap=container";
-        return Err(Error::new(what, Errno::OPNOTSUPP));
-    }
+    refuse_mapping("overlay", userns)?;
     let layers = Layers::open(lower, upper)?;
     match by_descriptor(&layers, data, attributes) {
         // EINVAL is how a kernel before 6.13 answers to an option that is a descriptor, and EOPNOTSUPP one before 6.5.

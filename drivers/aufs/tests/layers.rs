@@ -11,10 +11,9 @@ mod aufs {
 
     use hull_driver_aufs::{AufsDriver, Chain, NAME, REGISTRATION, has_aufs};
     use hull_mount::{DetachedMount, MountGuard, MountPlan, MountSource, Union, UpperDir};
-    use hull_storage::{
-        Access, CloneMode, Driver, ErrorKind, Locator, Placement, Registry, Settings, Store, VolumeSpec,
-    };
+    use hull_storage::{Access, CloneMode, Driver, ErrorKind, Locator, Placement, Registry, Settings, Store};
     use hull_storage_testkit::plain;
+    use hull_storage_testkit::unions::{self, attach, base, place};
     use hull_treefixture::ScratchFs;
 
     type Tested = Result<(), Box<dyn Error>>;
@@ -42,34 +41,13 @@ mod aufs {
         Ok(())
     }
 
-    fn place(path: impl AsRef<Path>) -> Placement {
-        Placement::exactly(path.as_ref()).unwrap()
-    }
-
-    /// A tree to lie over.
-    fn base(store: &Store, path: impl AsRef<Path>) -> Locator {
-        let at = store.create(plain::NAME, &place(path), &VolumeSpec::default()).unwrap();
-        for (file, content) in [("etc/hostname", "base"), ("usr/bin/tool", "tool"), ("usr/lib/one", "1")] {
-            let file = at.path().join(file);
-            fs::create_dir_all(file.parent().unwrap()).unwrap();
-            fs::write(file, content).unwrap();
-        }
-        at
-    }
-
     fn clone(store: &Store, from: &Locator, path: impl AsRef<Path>) -> Locator {
-        let (into, mode) = (Some(NAME), CloneMode::Snapshot);
-        store.clone_volume(from, into, &place(path), mode, Access::ReadWrite).unwrap().at
-    }
-
-    fn attach(plan: &MountPlan, point: &Path) -> Result<MountGuard, hull_mount::Error> {
-        fs::create_dir_all(point).unwrap();
-        DetachedMount::build(plan, None)?.attach(rustix::fs::CWD, point)
+        unions::clone(store, NAME, from, path)
     }
 
     /// Mounts a volume at `point`.
     fn mount(store: &Store, at: &Locator, point: &Path, access: Access) -> MountGuard {
-        attach(&store.activate(at, access).unwrap().plan, point).unwrap()
+        attach(&store.activate(at, access).unwrap().plan, point)
     }
 
     /// Changes of every kind in a volume mounted at `point`.
@@ -275,7 +253,7 @@ mod aufs {
             let aufs = xino.into_iter().fold(union(Union::Aufs, None), MountPlan::option);
             for (plan, why) in [(union(Union::Overlay, Some("work")), "overlayfs"), (aufs, "another aufs")] {
                 let point = top.join("point");
-                let guard = attach(&plan, &point)?;
+                let guard = attach(&plan, &point);
                 fs::create_dir(point.join("tree"))?;
                 let over = Locator::new(plain::NAME, point.join("tree"));
                 for (from, to) in [(&over, top.join("x")), (&source, point.join("x"))] {

@@ -12,8 +12,9 @@ use hull_driver_overlayfs::{Chain, NAME, OverlayDriver, REGISTRATION};
 use hull_mount::{DetachedMount, MountGuard};
 use hull_storage::{
     Access, CloneMode, CopyOnWrite, Driver, ErrorKind, Locator, Placement, Registry, Settings, Source, Store,
-    TxId, VolumeSpec,
+    TxId,
 };
+use hull_storage_testkit::unions::{self, attach, base, place};
 use hull_storage_testkit::{plain, scratch};
 use hull_treefixture::ScratchFs;
 
@@ -38,32 +39,15 @@ fn ground(test: &str) -> Option<(ScratchFs, Store)> {
     }
 }
 
-fn place(path: impl AsRef<Path>) -> Placement {
-    Placement::exactly(path.as_ref()).unwrap()
-}
-
-/// A tree to lie over.
-fn base(store: &Store, path: impl AsRef<Path>) -> Locator {
-    let at = store.create(plain::NAME, &place(path), &VolumeSpec::default()).unwrap();
-    for (file, content) in [("etc/hostname", "base"), ("usr/bin/tool", "tool"), ("usr/lib/one", "1")] {
-        let file = at.path().join(file);
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(file, content).unwrap();
-    }
-    at
-}
-
 fn clone(store: &Store, from: &Locator, path: impl AsRef<Path>) -> Locator {
-    let into = Some(NAME);
-    store.clone_volume(from, into, &place(path), CloneMode::Snapshot, Access::ReadWrite).unwrap().at
+    unions::clone(store, NAME, from, path)
 }
 
 /// Mounts a volume at `point`.
 fn mount(store: &Store, at: &Locator, point: &Path, option: Option<&str>) -> MountGuard {
     let mut plan = store.activate(at, Access::ReadWrite).unwrap().plan;
     plan.options.extend(option.map(str::to_owned));
-    fs::create_dir_all(point).unwrap();
-    DetachedMount::build(&plan, None).unwrap().attach(rustix::fs::CWD, point).unwrap()
+    attach(&plan, point)
 }
 
 fn attribute(path: &Path, name: &str) -> Option<Vec<u8>> {
