@@ -3,10 +3,11 @@
 use hull_sys::mount::{self as call, FsContext, SetAttr};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 use std::path::Path;
 
-use crate::{Access, Error, MountGuard, MountOptions, MountPlan, MountSource, Result, Union, overlay};
+use crate::{Access, Error, MountGuard, MountOptions, MountPlan, MountSource, Result, Union, aufs, overlay};
 
 /// A mount that is attached nowhere. Closing it dissolves it; it travels over `SCM_RIGHTS`.
 #[derive(Debug)]
@@ -17,7 +18,7 @@ impl DetachedMount {
     /// Builds `plan` in the caller's mount namespace, owners mapped through the user namespace `userns` if given.
     ///
     /// Fails with the kernel call that failed; a kernel or file system without idmapped mounts (Linux 5.12; no
-    /// overlayfs) fails in `mount_setattr`.
+    /// union) fails in `mount_setattr`.
     pub fn build(plan: &MountPlan, userns: Option<BorrowedFd<'_>>) -> Result<Self> {
         let options = MountOptions::parse(plan.options.iter().map(String::as_str));
         let mut attributes = options.set;
@@ -54,8 +55,8 @@ impl DetachedMount {
             MountSource::Union { flavour: Union::Overlay, lower, upper } => {
                 overlay::build(lower, upper.as_ref(), &options.data, attributes, userns)?
             }
-            MountSource::Union { flavour: Union::Aufs, .. } => {
-                return Err(Error::new("fsopen(\"aufs\")", rustix::io::Errno::NODEV));
+            MountSource::Union { flavour: Union::Aufs, lower, upper } => {
+                aufs::build(lower, upper.as_ref(), &options.data, attributes, userns)?
             }
         };
         Ok(Self(mount))
@@ -90,6 +91,18 @@ impl AsFd for DetachedMount {
 pub(crate) fn open_dir(path: &Path) -> Result<OwnedFd> {
     rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|e| Error::new(format!("open({})", path.display()), e))
+}
+
+/// Fails when owners are to be mapped, which the file system `fstype` cannot.
+pub(crate) fn refuse_mapping(fstype: &str, userns: Option<BorrowedFd<'_>>) -> Result<()> {
+    if userns.is_none() {
+        return Ok(());
+    }
+    let what = format!(
+        "mount_setattr({fstype}, MOUNT_ATTR_IDMAP), which {fstype} does not have; use a full copy instead of a clone \
+         for containers with idmap=container"
+    );
+    Err(Error::new(what, Errno::OPNOTSUPP))
 }
 
 /// Sets file-system options: `key=value` or `key`.

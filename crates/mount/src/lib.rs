@@ -22,6 +22,8 @@
 //! Building and attaching need `CAP_SYS_ADMIN` in the user namespace that owns the mount namespace.
 #![forbid(unsafe_code)]
 
+mod aufs;
+pub mod branches;
 mod detached;
 mod guard;
 mod options;

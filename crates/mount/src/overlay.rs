@@ -2,7 +2,7 @@
 //!
 //! Layers are given as descriptors (`FSCONFIG_SET_FD`, Linux 6.13): no escaping, no length limit, nothing
 //! that can be swapped between check and use. Older kernels get text, where `:` `,` and `\` are escaped the
-//! way `ovl_parse_layer` reads them, or, past the 255 bytes that fsconfig takes, `/proc/self/fd` names.
+//! way `ovl_parse_layer` reads them, or, where fsconfig would not take that, `/proc/self/fd` names.
 
 use hull_sys::mount::FsContext;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,8 +12,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use crate::detached::{open_dir, set_data};
-use crate::{Error, Result, UpperDir};
+use crate::detached::{open_dir, refuse_mapping, set_data};
+use crate::{Result, UpperDir};
 
 /// The layers, opened.
 struct Layers {
@@ -32,15 +32,11 @@ pub(crate) fn build(
     attributes: MountAttrFlags,
     userns: Option<BorrowedFd<'_>>,
 ) -> Result<OwnedFd> {
-    if userns.is_some() {
-        let what = "mount_setattr(overlay, MOUNT_ATTR_IDMAP), which overlayfs does not have; use a full copy instead \
-                    of a clone for containers with idmap=container";
-        return Err(Error::new(what, Errno::OPNOTSUPP));
-    }
+    refuse_mapping("overlay", userns)?;
     let layers = Layers::open(lower, upper)?;
     match by_descriptor(&layers, data, attributes) {
-        // EINVAL is how a kernel before 6.13 answers to an option that is a descriptor.
-        Err(e) if e.errno() == Errno::INVAL => {
+        // EINVAL is how a kernel before 6.13 answers to an option that is a descriptor, and EOPNOTSUPP one before 6.5.
+        Err(e) if matches!(e.errno(), Errno::INVAL | Errno::OPNOTSUPP) => {
             by_text(lower, upper, &layers, data, attributes).map_err(|_| e)
         }
         other => other,
@@ -81,11 +77,11 @@ fn by_text(
     context.set("source", OsStr::new("overlay"))?;
     let short = |path: &Path, fd: BorrowedFd<'_>| -> OsString {
         let escaped = escape(path.as_os_str());
-        if escaped.len() < 256 { escaped } else { hull_sys::fd::proc_path(fd).into_os_string() }
+        if fits(&escaped) { escaped } else { hull_sys::fd::proc_path(fd).into_os_string() }
     };
     let all: Vec<OsString> = lower.iter().map(|l| escape(l.as_os_str())).collect();
     let mut text = all.join(OsStr::new(":"));
-    if text.len() > 255 {
+    if !fits(&text) {
         let named: Vec<OsString> =
             layers.lower.iter().map(|l| hull_sys::fd::proc_path(l).into_os_string()).collect();
         text = named.join(OsStr::new(":"));
@@ -99,6 +95,12 @@ fn by_text(
     }
     set_data(&context, data)?;
     context.mount(attributes)
+}
+
+/// Whether fsconfig(2) takes the value: at most 255 bytes, and before Linux 6.5, where it made one text of all options,
+/// no comma.
+fn fits(value: &OsStr) -> bool {
+    value.len() < 256 && !value.as_bytes().contains(&b',')
 }
 
 /// Puts a backslash before what overlayfs reads as a separator in a layer list.

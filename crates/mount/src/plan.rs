@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::aufs;
+
 /// How to make a tree appear: printable, comparable, sendable; nothing has happened yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountPlan {
@@ -93,19 +95,21 @@ impl fmt::Display for MountPlan {
             MountSource::Filesystem { fstype, source } => {
                 write!(f, "{} {fstype} {access}", source.display())?;
             }
-            MountSource::Union { flavour, lower, upper } => {
-                let name = match flavour {
-                    Union::Overlay => "overlay",
-                    Union::Aufs => "aufs",
-                };
+            MountSource::Union { flavour: Union::Overlay, lower, upper } => {
                 let lower: Vec<_> = lower.iter().map(|l| l.display().to_string()).collect();
-                write!(f, "{name} {name} {access},lowerdir={}", lower.join(":"))?;
+                write!(f, "overlay overlay {access},lowerdir={}", lower.join(":"))?;
                 if let Some(upper) = upper {
                     write!(f, ",upperdir={}", upper.upper.display())?;
                     if let Some(work) = &upper.work {
                         write!(f, ",workdir={}", work.display())?;
                     }
                 }
+            }
+            MountSource::Union { flavour: Union::Aufs, lower, upper } => {
+                let branches: Vec<_> = aufs::branches(lower, upper.as_ref())
+                    .map(|(path, access)| format!("{}={access}", path.display()))
+                    .collect();
+                write!(f, "{0} {0} {access},br={1}", aufs::NAME, branches.join(":"))?;
             }
         }
         self.options.iter().try_for_each(|o| write!(f, ",{o}"))

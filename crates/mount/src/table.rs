@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use crate::{aufs, branches};
+
 /// One mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -28,7 +30,9 @@ pub struct Entry {
 
 /// Reads the calling process's mount table, in mount order.
 pub fn read() -> io::Result<Vec<Entry>> {
-    Ok(parse(&std::fs::read("/proc/self/mountinfo")?))
+    let mut table = parse(&std::fs::read("/proc/self/mountinfo")?);
+    table.iter_mut().for_each(|entry| add_branches(entry, Path::new(branches::SYSFS)));
+    Ok(table)
 }
 
 /// Reads a table's text; lines that are not of the documented form are passed over.
@@ -57,7 +61,7 @@ fn line(line: &[u8]) -> Option<Entry> {
 }
 
 /// Octal escapes: the kernel writes space, tab, newline and backslash as `\040` and so on.
-fn unescape(text: &[u8]) -> OsString {
+pub(crate) fn unescape(text: &[u8]) -> OsString {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((&byte, after)) = rest.split_first() {
@@ -98,9 +102,23 @@ pub fn user_of<'a>(table: &'a [Entry], path: &Path) -> Option<&'a Entry> {
 fn layers(entry: &Entry) -> impl Iterator<Item = PathBuf> {
     let values = entry.super_options.split(',').filter_map(|option| {
         let (key, value) = option.split_once('=')?;
-        matches!(key, "lowerdir" | "lowerdir+" | "upperdir").then_some(value)
+        matches!(key, "lowerdir" | "lowerdir+" | "upperdir" | "br").then_some((key, value))
     });
-    values.flat_map(|value| value.split(':')).map(|path| PathBuf::from(unescape(path.as_bytes())))
+    values.flat_map(|(key, value)| value.split(':').map(move |layer| (key, layer))).map(|(key, layer)| {
+        let path = if key == "br" { layer.rsplit_once('=').map_or(layer, |(path, _)| path) } else { layer };
+        PathBuf::from(unescape(path.as_bytes()))
+    })
+}
+
+/// Adds the branches to the options of an aufs, which keeps them in sysfs: `br=PATH=rw:PATH=ro`, as one mounts it.
+fn add_branches(entry: &mut Entry, sysfs: &Path) {
+    let id = entry.super_options.split(',').find_map(|option| option.strip_prefix("si="));
+    let Some(id) = id.filter(|_| entry.fstype == aufs::NAME) else { return };
+    let branches = branches::of(&sysfs.join(format!("si_{id}")));
+    if !branches.is_empty() {
+        entry.super_options.push_str(",br=");
+        entry.super_options.push_str(&branches.iter().map(branches::spell).collect::<Vec<_>>().join(":"));
+    }
 }
 
 /// Whether `path` is a mount point of the calling process. Reads the table.
@@ -122,6 +140,22 @@ mod tests {
         assert_eq!(user("/srv/x"), Some(2));
         assert_eq!((user("/srv/xy"), user("/srv/x/deep/er")), (None, None));
         assert_eq!((user("/o"), user("/l 1"), user("/l2")), (Some(3), Some(3), Some(3)));
+    }
+
+    #[test]
+    fn the_branches_of_an_aufs_are_in_use() {
+        let sysfs = tempfile::tempdir().unwrap();
+        let dir = sysfs.path().join("si_1f");
+        std::fs::create_dir(&dir).unwrap();
+        for (file, text) in [("br0", "/c:1/delta\\0400=rw\n"), ("br1", "/a,b=c=ro\n"), ("xi_path", "/x\n")] {
+            std::fs::write(dir.join(file), text).unwrap();
+        }
+        let text = b"1 0 8:1 / / rw - ext4 /dev/a rw\n2 1 0:9 / /m rw - aufs none rw,si=1f,xino=/x\n";
+        let mut table = parse(text);
+        table.iter_mut().for_each(|entry| add_branches(entry, sysfs.path()));
+        for (path, user) in [("/c:1/delta 0", Some(2)), ("/a,b=c", Some(2)), ("/c", None), ("/x", None)] {
+            assert_eq!(user_of(&table, Path::new(path)).map(|e| e.id), user, "{path}");
+        }
     }
 
     #[test]

@@ -68,6 +68,7 @@ mod pool;
 pub mod scratch;
 pub mod sim;
 mod trouble;
+pub mod unions;
 
 pub use ground::{Bring, Fill, Ground, GroundInstance, SkipReason, Troubles};
 pub use pool::Pool;

@@ -1,6 +1,7 @@
 //! What users hold: drivers made crash-safe.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hull_mount::Access;
@@ -250,8 +251,8 @@ impl Store {
         Ok(plan)
     }
 
-    /// Refuses to touch what somebody looks at. What other mount namespaces show cannot be seen; containers are
-    /// asked by their sockets.
+    /// Refuses to touch what somebody looks at. What other mount namespaces show cannot be seen, but for unions that
+    /// tell everybody what they are made of; containers are asked by their sockets.
     fn require_unmounted(&self, at: &Locator) -> Result<()> {
         let driver = self.driver(at.driver())?;
         let layout = driver.layout(at)?;
@@ -266,6 +267,11 @@ impl Store {
             let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
             if let Some(user) = hull_mount::table::user_of(&table, &path) {
                 let text = format!("{at} is mounted at {}: unmount it first", user.point.display());
+                return Err(Error::new(ErrorKind::InUse, text));
+            }
+            if is_layer(&path) {
+                let text =
+                    format!("{at} is a layer of what is mounted somewhere: stop whatever uses it first");
                 return Err(Error::new(ErrorKind::InUse, text));
             }
         }
@@ -333,4 +339,18 @@ impl Store {
     pub(crate) fn host(&self) -> &dyn Host {
         &*self.host
     }
+}
+
+/// Whether a union that is mounted in any mount namespace has a layer at or below `path`.
+///
+/// What was mounted by a container that has ended goes a moment later, so that moment is waited for.
+fn is_layer(path: &Path) -> bool {
+    const TRIES: u32 = 20;
+    let is_layer = || hull_mount::branches::everywhere().iter().any(|branch| branch.path.starts_with(path));
+    (0..TRIES).all(|again| {
+        if again > 0 {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        is_layer()
+    })
 }

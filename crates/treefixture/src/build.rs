@@ -33,6 +33,10 @@ pub struct Shape {
     pub union_marks: bool,
     /// An immutable file, an append-only file and an immutable directory. Takes `CAP_LINUX_IMMUTABLE`.
     pub immutable: bool,
+    /// Files with holes, one of them of a tebibyte. To compare them takes a file system that tells holes: lseek(2).
+    pub holes: bool,
+    /// How long the longest name is: 255 bytes on most file systems, fewer on unions that put marks before names.
+    pub longest_name: usize,
     /// How many directories lie inside each other in `deep`; 0 for none.
     pub deep: u32,
     /// How many empty files lie in `large`; 0 for no such directory.
@@ -54,6 +58,8 @@ impl Shape {
             locked: true,
             union_marks: true,
             immutable: false,
+            holes: true,
+            longest_name: 255,
             deep: 0,
             large: 0,
             random: None,
@@ -74,8 +80,8 @@ pub fn build(dir: impl AsFd, shape: &Shape) -> Result<()> {
     let top =
         rustix::fs::openat(dir, c".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let maker = Maker;
-    names(&maker, &top)?;
-    contents(&maker, &top, shape.seed)?;
+    names(&maker, &top, shape)?;
+    contents(&maker, &top, shape)?;
     symlinks(&maker, &top)?;
     specials(&maker, &top, shape)?;
     attributes(&maker, &top, shape)?;
@@ -105,9 +111,9 @@ pub fn build(dir: impl AsFd, shape: &Shape) -> Result<()> {
     maker.times(&top, 1_400_000_000, 987_654_321)
 }
 
-fn names(maker: &Maker, top: &OwnedFd) -> Result<()> {
+fn names(maker: &Maker, top: &OwnedFd, shape: &Shape) -> Result<()> {
     let dir = maker.directory(top, "names")?;
-    let longest = "n".repeat(255);
+    let longest = "n".repeat(shape.longest_name);
     let odd: [&[u8]; 12] = [
         longest.as_bytes(),
         b"not utf-8 \xff\xfe\x80",
@@ -126,7 +132,7 @@ fn names(maker: &Maker, top: &OwnedFd) -> Result<()> {
         let file = maker.file(&dir, OsStr::from_bytes(name), name)?;
         maker.times(&file, 1_234_567_890, 1)?;
     }
-    let inner = maker.directory(&dir, OsStr::from_bytes(&[0xfe; 255]))?;
+    let inner = maker.directory(&dir, OsStr::from_bytes(&vec![0xfe; shape.longest_name]))?;
     drop(maker.file(&inner, "inside", b"x")?);
     drop(maker.directory(&dir, "empty directory")?);
     Ok(())
@@ -142,10 +148,10 @@ fn sparse(maker: &Maker, dir: &OwnedFd, name: &str, size: u64, pieces: &[(u64, &
     maker.times(&file, 1_300_000_000, 500)
 }
 
-fn contents(maker: &Maker, top: &OwnedFd, seed: u64) -> Result<()> {
+fn contents(maker: &Maker, top: &OwnedFd, shape: &Shape) -> Result<()> {
     const BLOCK: u64 = 64 * 1024;
     let dir = maker.directory(top, "content")?;
-    let mut random = crate::Random::new(seed);
+    let mut random = crate::Random::new(shape.seed);
     let mut block = Vec::new();
     while block.len() < BLOCK as usize {
         block.extend_from_slice(&random.next().to_le_bytes());
@@ -155,6 +161,9 @@ fn contents(maker: &Maker, top: &OwnedFd, seed: u64) -> Result<()> {
     drop(maker.file(&dir, "odd size", &block[..12_345])?);
     drop(maker.file(&dir, "large", &block.repeat(20))?);
     drop(maker.file(&dir, "zeros are data", &[0; BLOCK as usize])?);
+    if !shape.holes {
+        return Ok(());
+    }
     sparse(maker, &dir, "hole at start", 3 * BLOCK, &[(2 * BLOCK, &block)])?;
     sparse(maker, &dir, "hole in the middle", 4 * BLOCK, &[(0, &block), (3 * BLOCK, &block)])?;
     sparse(maker, &dir, "hole at end", 5 * BLOCK, &[(0, &block)])?;

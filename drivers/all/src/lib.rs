@@ -18,16 +18,17 @@ use hull_storage::{Absent, DriverName, Registry};
 ///
 /// The order is the one in which a bare path is offered to them. btrfs comes before dir, unlike in LXC since
 /// 2.1: a subvolume taken for a plain directory is copied, and removed file by file, where it could be
-/// snapshotted, and LXC's rename of such a container lost it.
+/// snapshotted, and LXC's rename of such a container lost it. aufs comes after overlayfs, which neither detects
+/// paths: who asks for a snapshot without naming a store gets an overlay, as from LXC, also on a kernel with aufs.
 pub fn builtin() -> Registry {
     Registry::default()
         .with(hull_driver_btrfs::REGISTRATION)
         .with(hull_driver_dir::REGISTRATION)
         .with(hull_driver_overlayfs::REGISTRATION)
+        .with(hull_driver_aufs::REGISTRATION)
         .with(hull_driver_loop::REGISTRATION)
         .without(absent("zfs", "Hull has no zfs driver yet; keep such containers under LXC"))
         .without(absent("lvm", "Hull has no lvm driver yet; keep such containers under LXC"))
-        .without(absent("aufs", "no mainline kernel has aufs, and LXC dropped it in 3.0; use overlay"))
         .without(absent("nbd", "Hull attaches no network block devices; attach it, mount it and use dir"))
         .without(absent("rbd", "Hull maps no Ceph block devices; map it, mount it and use dir"))
 }
@@ -49,6 +50,7 @@ mod tests {
             ("overlay:/a:/b", "overlay:/a:/b"),
             ("overlayfs:/a:/b", "overlay:/a:/b"),
             ("loop:/srv/x/rootdev", "loop:/srv/x/rootdev"),
+            ("aufs:/a:/b", "aufs:/a:/b"),
             ("zfs:pool/c1", "zfs:pool/c1"),
             ("lvm:/dev/vg/c1", "lvm:/dev/vg/c1"),
         ] {

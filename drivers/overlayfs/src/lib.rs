@@ -20,7 +20,6 @@
 //! ```
 #![forbid(unsafe_code)]
 
-mod chain;
 mod copy_on_write;
 mod driver;
 mod naming;
@@ -31,11 +30,22 @@ use std::sync::Arc;
 
 use hull_storage::{DriverName, Registration};
 
-pub use chain::Chain;
 pub use driver::OverlayDriver;
+pub use hull_unionfs::Chain;
 
 /// The store's name.
 pub const NAME: DriverName = DriverName::new("overlay");
+
+/// What overlays have in common with other unions.
+const STORE: hull_unionfs::Store = hull_unionfs::Store {
+    name: NAME,
+    volume: "overlay",
+    // Linux takes 500 (`OVL_MAX_STACK`); mounted read-only, the upper layer is one of them.
+    deepest: 499,
+    // On the directory above the upper layer, where the container does not see it.
+    access: c"user.hull.access",
+    private: &["trusted.overlay.", "user.overlay."],
+};
 
 /// Registers the driver.
 pub const REGISTRATION: Registration = Registration {

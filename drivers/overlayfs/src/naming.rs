@@ -9,9 +9,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use hull_storage::{Error, ErrorKind, Layout, Placement, Resource, Result};
+use hull_unionfs::Chain;
 
 use crate::NAME;
-use crate::chain::Chain;
 
 /// What the directory of a volume is called in its owner's directory.
 const USUAL: &str = "overlay";
@@ -27,7 +27,10 @@ const OLD_WORK: &str = "olwork";
 /// The layout of a new volume over `lower` whose place is `to`.
 pub(crate) fn layout_at(to: &Placement, lower: Vec<PathBuf>) -> Layout {
     let part = to.path(USUAL);
-    Layout { at: Chain { lower, upper: part.join(DELTA) }.locator(), parts: vec![Resource::new(NAME, part)] }
+    Layout {
+        at: Chain { lower, upper: part.join(DELTA) }.locator(NAME),
+        parts: vec![Resource::new(NAME, part)],
+    }
 }
 
 /// The upper and the work directory of a volume that is one directory.
@@ -76,7 +79,7 @@ pub(crate) fn moved(layout: &Layout, to: &Placement) -> Result<Layout> {
         let work = work_names(split_mark(new).1)[0];
         parts.push(Resource::new(NAME, to.beside(OsStr::new(work))));
     }
-    Ok(Layout { at: Chain { lower, upper }.locator(), parts })
+    Ok(Layout { at: Chain { lower, upper }.locator(NAME), parts })
 }
 
 /// What the work directory beside an upper directory called `leaf` is called.

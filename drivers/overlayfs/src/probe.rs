@@ -1,29 +1,22 @@
 //! Whether overlayfs can be used here, for `hull doctor`: found out by mounting one that nobody sees.
 
-use std::path::PathBuf;
-
-use hull_mount::{Access, DetachedMount, MountPlan, MountSource, Union};
-use hull_storage::{Availability, files};
+use hull_mount::{DetachedMount, Union};
+use hull_storage::Availability;
+use hull_unionfs::{is_known, trial};
 use rustix::io::Errno;
 
 use crate::upper;
 
-/// Directories that do not contain each other, of which every system has two that overlayfs can lie over.
-const LAYERS: [&str; 4] = ["/etc", "/usr", "/var", "/home"];
-
 /// Mounts an overlay of two directories, attached nowhere, and lets it go.
 pub(crate) fn probe() -> Availability {
     let missing = |why: String, remedy: &str| Availability::Missing { why, remedy: remedy.into() };
-    let known = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
-    if !known.lines().any(|line| line.split_whitespace().next_back() == Some("overlay")) {
+    if !is_known("overlay") {
         return missing(
             "this kernel does not know overlayfs (/proc/filesystems does not list it)".into(),
             "load it with `modprobe overlay`, or boot a kernel that has CONFIG_OVERLAY_FS",
         );
     }
-    let lower = LAYERS.iter().map(PathBuf::from).filter(|path| files::is_dir(path)).take(2);
-    let source = MountSource::Union { flavour: Union::Overlay, lower: lower.collect(), upper: None };
-    let mut plan = MountPlan::new(source, Access::ReadOnly);
+    let mut plan = trial(Union::Overlay);
     if upper::needs_userxattr() {
         plan = plan.option("userxattr");
     }

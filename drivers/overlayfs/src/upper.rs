@@ -1,20 +1,14 @@
-//! The upper layer: what its file system must be able to do, its root, its work directory.
+//! The upper layer: what its file system must be able to do, its work directory.
 
-use std::ffi::CStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use hull_mount::Access;
 use hull_storage::{Error, ErrorKind, Result, files};
-use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
+use hull_unionfs::layer::{self, Kind};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use crate::naming;
-
-/// Set to `ro` on the directory of a volume that may only be read; not in the upper layer, where the
-/// container would see it.
-const ACCESS: &str = "user.hull.access";
 
 /// The directory that is nothing but the volume with the upper layer `upper`, so that it can be moved and
 /// removed as one; `None` when other things lie in it. One that is not there holds nothing else.
@@ -25,21 +19,6 @@ pub(crate) fn sole_owner(upper: &Path) -> Option<&Path> {
         Err(e) => e.kind() == std::io::ErrorKind::NotFound,
     };
     alone.then_some(part)
-}
-
-/// Whether the volume that is the directory `part` may be written to.
-pub(crate) fn access(part: &Path) -> Access {
-    let mut value = [0; 8];
-    match rustix::fs::getxattr(part, ACCESS, &mut value) {
-        Ok(length) if value.get(..length) == Some(b"ro") => Access::ReadOnly,
-        _ => Access::ReadWrite,
-    }
-}
-
-/// Makes the volume that is the directory `part` read-only.
-pub(crate) fn set_read_only(part: &Path) -> Result<()> {
-    rustix::fs::setxattr(part, ACCESS, b"ro", XattrFlags::empty())
-        .map_err(|e| Error::os(format!("cannot make {} read-only", part.display()), e))
 }
 
 /// Whether overlayfs must keep its marks in `user.overlay.*`: only root of the machine may write
@@ -79,30 +58,6 @@ pub(crate) fn make(part: &Path) -> Result<(PathBuf, PathBuf)> {
     Ok((upper, work))
 }
 
-/// Gives the root of the upper layer the attributes of `tree`'s: in the merged tree they are what is seen.
-///
-/// What only root may set is left out for others.
-pub(crate) fn copy_root(tree: &Path, upper: &Path) -> Result<()> {
-    let failed =
-        |e| Error::os(format!("cannot give {} the attributes of {}", upper.display(), tree.display()), e);
-    let (from, to) = (open(tree)?, open(upper)?);
-    let status = rustix::fs::fstat(&from).map_err(failed)?;
-    let (uid, gid) = (Uid::from_raw(status.st_uid), Gid::from_raw(status.st_gid));
-    match rustix::fs::fchown(&to, Some(uid), Some(gid)) {
-        // EINVAL: the owner is nobody in this user namespace.
-        Ok(()) | Err(Errno::PERM | Errno::INVAL) => {}
-        Err(e) => return Err(failed(e)),
-    }
-    rustix::fs::fchmod(&to, Mode::from_raw_mode(status.st_mode & 0o7777)).map_err(failed)?;
-    copy_attributes(&from, &to).map_err(failed)?;
-    let time = |seconds, nanoseconds| Timespec { tv_sec: seconds, tv_nsec: nanoseconds };
-    let times = Timestamps {
-        last_access: time(status.st_atime as _, status.st_atime_nsec as _),
-        last_modification: time(status.st_mtime as _, status.st_mtime_nsec as _),
-    };
-    rustix::fs::futimens(&to, &times).map_err(failed)
-}
-
 /// Gives the work directory the owner of the upper one, so that whoever may mount them owns both.
 pub(crate) fn share_owner(upper: &Path, work: &Path) -> Result<()> {
     let Some((uid, gid)) = owner_of(upper) else { return Ok(()) };
@@ -117,31 +72,6 @@ fn owner_of(upper: &Path) -> Option<(u32, u32)> {
     rustix::fs::stat(upper).ok().map(|s| (s.st_uid, s.st_gid))
 }
 
-/// Copies extended attributes but overlayfs' own, which would speak of another layer, and Hull's marks.
-fn copy_attributes(from: &OwnedFd, to: &OwnedFd) -> rustix::io::Result<()> {
-    let mut names = vec![0; 65536];
-    let length = match rustix::fs::flistxattr(from, &mut names) {
-        Ok(length) => length,
-        Err(Errno::OPNOTSUPP) => return Ok(()),
-        Err(e) => return Err(e),
-    };
-    let mut value = vec![0; 65536];
-    for name in names[..length].split_inclusive(|&b| b == 0).filter_map(|n| CStr::from_bytes_with_nul(n).ok())
-    {
-        let private = ["trusted.overlay.", "user.overlay.", "user.hull.", "trusted.hull."];
-        if private.iter().any(|prefix| name.to_bytes().starts_with(prefix.as_bytes())) {
-            continue;
-        }
-        let set = rustix::fs::fgetxattr(from, name, &mut value)
-            .and_then(|length| rustix::fs::fsetxattr(to, name, &value[..length], XattrFlags::empty()));
-        match set {
-            Ok(()) | Err(Errno::PERM | Errno::ACCESS | Errno::OPNOTSUPP | Errno::NODATA) => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(())
-}
-
 /// Fails, with the reason, when overlayfs could not write to `part`, which holds at least one directory.
 fn require_usable(part: &Path) -> Result<()> {
     let refused = |why: &str| {
@@ -154,10 +84,10 @@ fn require_usable(part: &Path) -> Result<()> {
             ),
         ))
     };
-    let dir = open(part)?;
-    if let Some(name) = unsuited(&dir) {
+    if let Some(name) = layer::kind_among(part, &UNSUITED) {
         return refused(&format!("it is on {name}"));
     }
+    let dir = layer::open(part)?;
     // What overlayfs will do, it is asked to do now; a name of its own kind needs the same permission.
     let probe = if needs_userxattr() { c"user.overlay.hull" } else { c"trusted.overlay.hull" };
     match rustix::fs::fsetxattr(&dir, probe, b"y", XattrFlags::empty()) {
@@ -180,39 +110,12 @@ fn require_usable(part: &Path) -> Result<()> {
     Ok(())
 }
 
-/// File systems that overlayfs takes for no upper layer, by their magic numbers in statfs(2).
-fn unsuited(dir: &OwnedFd) -> Option<&'static str> {
-    const KNOWN: [(u64, &str); 6] = [
-        (0x794c_7630, "another overlayfs"),
-        (0x6969, "NFS"),
-        (0xff53_4d42, "CIFS"),
-        (0xfe53_4d42, "SMB"),
-        (0x4d44, "FAT"),
-        (0x2011_bab0, "exFAT"),
-    ];
-    let magic = magic(dir)?;
-    KNOWN.iter().find(|(number, _)| *number == magic).map(|(_, name)| *name)
-}
+/// File systems that overlayfs takes for no upper layer.
+const UNSUITED: [Kind; 6] =
+    [(layer::OVERLAYFS.0, "another overlayfs"), (0x6969, "NFS"), CIFS, SMB, layer::FAT, layer::EXFAT];
 
 /// File systems that overlayfs takes for no lower layer: their names are compared in ways of their own.
-pub(crate) fn unsuited_as_lower(tree: &Path) -> Option<&'static str> {
-    const KNOWN: [(u64, &str); 5] = [
-        (0x4d44, "FAT"),
-        (0x2011_bab0, "exFAT"),
-        (0xff53_4d42, "CIFS"),
-        (0xfe53_4d42, "SMB"),
-        (0x0187, "autofs"),
-    ];
-    let magic = magic(&open(tree).ok()?)?;
-    KNOWN.iter().find(|(number, _)| *number == magic).map(|(_, name)| *name)
-}
+pub(crate) const UNSUITED_AS_LOWER: [Kind; 5] = [layer::FAT, layer::EXFAT, CIFS, SMB, (0x0187, "autofs")];
 
-fn magic(dir: &OwnedFd) -> Option<u64> {
-    rustix::fs::fstatfs(dir).ok().map(|s| s.f_type as u64 & 0xffff_ffff)
-}
-
-fn open(dir: &Path) -> Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::openat(CWD, dir, flags, Mode::empty())
-        .map_err(|e| Error::os(format!("cannot open {}", dir.display()), e))
-}
+const CIFS: Kind = (0xff53_4d42, "CIFS");
+const SMB: Kind = (0xfe53_4d42, "SMB");

@@ -12,8 +12,9 @@ use hull_driver_overlayfs::{Chain, NAME, OverlayDriver, REGISTRATION};
 use hull_mount::{DetachedMount, MountGuard};
 use hull_storage::{
     Access, CloneMode, CopyOnWrite, Driver, ErrorKind, Locator, Placement, Registry, Settings, Source, Store,
-    TxId, VolumeSpec,
+    TxId,
 };
+use hull_storage_testkit::unions::{self, attach, base, place};
 use hull_storage_testkit::{plain, scratch};
 use hull_treefixture::ScratchFs;
 
@@ -38,32 +39,15 @@ fn ground(test: &str) -> Option<(ScratchFs, Store)> {
     }
 }
 
-fn place(path: impl AsRef<Path>) -> Placement {
-    Placement::exactly(path.as_ref()).unwrap()
-}
-
-/// A tree to lie over.
-fn base(store: &Store, path: impl AsRef<Path>) -> Locator {
-    let at = store.create(plain::NAME, &place(path), &VolumeSpec::default()).unwrap();
-    for (file, content) in [("etc/hostname", "base"), ("usr/bin/tool", "tool"), ("usr/lib/one", "1")] {
-        let file = at.path().join(file);
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(file, content).unwrap();
-    }
-    at
-}
-
 fn clone(store: &Store, from: &Locator, path: impl AsRef<Path>) -> Locator {
-    let into = Some(NAME);
-    store.clone_volume(from, into, &place(path), CloneMode::Snapshot, Access::ReadWrite).unwrap().at
+    unions::clone(store, NAME, from, path)
 }
 
 /// Mounts a volume at `point`.
 fn mount(store: &Store, at: &Locator, point: &Path, option: Option<&str>) -> MountGuard {
     let mut plan = store.activate(at, Access::ReadWrite).unwrap().plan;
     plan.options.extend(option.map(str::to_owned));
-    fs::create_dir_all(point).unwrap();
-    DetachedMount::build(&plan, None).unwrap().attach(rustix::fs::CWD, point).unwrap()
+    attach(&plan, point)
 }
 
 fn attribute(path: &Path, name: &str) -> Option<Vec<u8>> {
@@ -176,7 +160,7 @@ fn a_chain_of_120_layers() -> Tested {
         fs::write(path.join("top"), n.to_string())?;
     }
     fs::create_dir_all(top.join("up/delta"))?;
-    let at = Chain { lower: lower.clone(), upper: top.join("up/delta") }.locator();
+    let at = Chain { lower: lower.clone(), upper: top.join("up/delta") }.locator(NAME);
     let origins = store.inspect(&at)?.origins;
     assert_eq!(origins, lower.iter().map(|l| l.clone().into_os_string()).collect::<Vec<_>>());
 
@@ -194,7 +178,7 @@ fn a_chain_of_120_layers() -> Tested {
 #[test]
 fn more_layers_than_linux_takes_are_refused_in_words() {
     let lower: Vec<PathBuf> = (0..500).map(|n| format!("/layer{n}").into()).collect();
-    let at = Chain { lower, upper: "/up/delta".into() }.locator();
+    let at = Chain { lower, upper: "/up/delta".into() }.locator(NAME);
     let e = OverlayDriver.new_layout(&place("/srv/x"), Some(&at)).unwrap_err();
     assert_eq!(e.kind(), ErrorKind::Unsupported);
     assert!(e.to_string().contains("500 lower layers are more than the 499"), "{e}");
@@ -253,7 +237,7 @@ fn both_of_lxcs_layouts_are_used_renamed_and_destroyed() -> Tested {
             fs::create_dir_all(home.join(dir))?;
         }
         fs::write(home.join("config"), "")?;
-        let at = Chain { lower: vec![source.path().into()], upper: home.join(upper) }.locator();
+        let at = Chain { lower: vec![source.path().into()], upper: home.join(upper) }.locator(NAME);
         let at = Registry::default().with(REGISTRATION).locate(&at.to_os_string())?;
         assert!(!store.inspect(&at)?.ours);
         let guard = mount(&store, &at, &top.join("point"), None);
@@ -289,7 +273,7 @@ fn what_lies_beside_a_volume_stays() -> Tested {
     fs::create_dir_all(top.join("shared/delta"))?;
     fs::create_dir_all(top.join("shared/work"))?;
     fs::write(top.join("shared/thesis"), "years")?;
-    let at = Chain { lower: vec![source.path().into()], upper: top.join("shared/delta") }.locator();
+    let at = Chain { lower: vec![source.path().into()], upper: top.join("shared/delta") }.locator(NAME);
     store.destroy(&at)?;
     assert_eq!(fs::read_to_string(top.join("shared/thesis"))?, "years");
     assert_eq!(fs::read_dir(top.join("shared"))?.count(), 1);

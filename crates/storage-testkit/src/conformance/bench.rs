@@ -337,6 +337,14 @@ impl Bench {
         Ok(all)
     }
 
+    /// Whether the ground's file system keeps attributes called `user.*`; tmpfs does since Linux 6.6.
+    pub fn keeps_user_attributes(&self) -> bool {
+        let name = "user.probe";
+        let set = rustix::fs::setxattr(&self.dir, name, b"y", rustix::fs::XattrFlags::empty());
+        let _ = rustix::fs::removexattr(&self.dir, name);
+        set.is_ok()
+    }
+
     /// Whether the volume is there.
     pub fn is_there(&self, at: &Locator) -> bool {
         self.driver.layout(at).is_ok()

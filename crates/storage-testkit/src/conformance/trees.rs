@@ -1,5 +1,8 @@
 //! A tree with everything awkward in it survives every way of copying, and goes without a trace.
 
+use std::fs;
+use std::path::Path;
+
 use hull_storage::{Access, CloneMode, Locator, Store, VolumeSpec};
 use hull_treefixture::{CompareOptions, Shape, build, compare};
 
@@ -13,25 +16,55 @@ pub(super) const CASES: &[Case] = &[
     Case { name: "trees::immutable_and_very_deep_go_without_a_trace", needs: &[], run: destroyed },
 ];
 
-fn shape(bench: &Bench) -> Shape {
-    let root = rustix::process::geteuid().is_root();
-    // A layer of a union cannot hold what has a meaning of its own there.
-    let union_marks = bench.driver().capabilities().standalone;
-    Shape { union_marks, ..if root { Shape::privileged() } else { Shape::unprivileged() } }
+/// As much as the caller can make and the driver's mounts can show.
+fn shape(bench: &Bench, store: &Store) -> Result<Shape, Box<dyn std::error::Error>> {
+    let all = if rustix::process::geteuid().is_root() { Shape::privileged() } else { Shape::unprivileged() };
+    let volume = bench.make_empty(store, "probe")?;
+    let shape = {
+        let open = Open::new(store, &volume, Access::ReadWrite)?;
+        let longest = rustix::fs::fstatvfs(open.fd())?.f_namemax;
+        Shape {
+            user_xattrs: bench.keeps_user_attributes(),
+            holes: tells_holes(&open.path())?,
+            longest_name: usize::try_from(longest).unwrap_or(255).min(255),
+            // Only the case that deletes such files asks for it.
+            immutable: all.devices && rustix::fs::ioctl_getflags(open.fd()).is_ok(),
+            // A layer of a union cannot hold what has a meaning of its own there.
+            union_marks: bench.driver().capabilities().standalone,
+            ..all
+        }
+    };
+    store.destroy(&volume)?;
+    Ok(shape)
+}
+
+/// Whether lseek(2) finds the hole in a file in `dir`.
+fn tells_holes(dir: &Path) -> std::io::Result<bool> {
+    let file = fs::File::create(dir.join("hole"))?;
+    file.set_len(1 << 20)?;
+    Ok(rustix::fs::seek(&file, rustix::fs::SeekFrom::Hole(0))? == 0)
 }
 
 fn preserved(bench: &Bench) -> CaseResult {
     let store = bench.store();
+    let shape = Shape { immutable: false, ..shape(bench, &store)? };
     let original = store.create(plain::NAME, &bench.place("original"), &VolumeSpec::default())?;
     {
         let open = Open::new(&store, &original, Access::ReadWrite)?;
         // In a user namespace, root may still make no devices: the file system's refusal is not the driver's.
-        if build(open.fd(), &shape(bench)).is_err() {
+        if build(open.fd(), &shape).is_err() {
             let store = bench.store();
             store.destroy(&original)?;
             store.create(plain::NAME, &bench.place("original"), &VolumeSpec::default())?;
             let open = Open::new(&store, &original, Access::ReadWrite)?;
-            build(open.fd(), &Shape { union_marks: shape(bench).union_marks, ..Shape::unprivileged() })?;
+            let shape = Shape {
+                user_xattrs: shape.user_xattrs,
+                holes: shape.holes,
+                longest_name: shape.longest_name,
+                union_marks: shape.union_marks,
+                ..Shape::unprivileged()
+            };
+            build(open.fd(), &shape)?;
         }
     }
     let original = Locator::new(plain::NAME, original.at());
@@ -59,8 +92,9 @@ fn preserved(bench: &Bench) -> CaseResult {
 fn same(store: &Store, one: &Locator, other: &Locator, what: &str) -> Result<(), Box<dyn std::error::Error>> {
     let first = Open::new(store, one, Access::ReadOnly)?;
     let second = Open::new(store, other, Access::ReadOnly)?;
-    // Hull's own mark on a volume's root names the very directory. XFS shows root its ACLs twice.
-    let ignored = vec!["user.hull.volume".to_owned(), "trusted.SGI_ACL_".to_owned()];
+    // Hull's own marks on a volume's root: one names the very directory, one says that it is a snapshot. XFS shows root
+    // its ACLs twice.
+    let ignored = ["user.hull.volume", "trusted.hull.access", "trusted.SGI_ACL_"].map(str::to_owned).to_vec();
     let options = CompareOptions { ignored_xattrs: ignored, ..CompareOptions::default() };
     let differences = compare(first.fd(), second.fd(), &options)?;
     require(differences.is_empty(), format!("{what}: {differences:?}"))
@@ -68,9 +102,8 @@ fn same(store: &Store, one: &Locator, other: &Locator, what: &str) -> Result<(),
 
 fn destroyed(bench: &Bench) -> CaseResult {
     let store = bench.store();
+    let shape = Shape { deep: 5000, ..shape(bench, &store)? };
     let volume = bench.make_empty(&store, "v")?;
-    let root = rustix::process::geteuid().is_root();
-    let shape = Shape { immutable: root, deep: 5000, ..shape(bench) };
     {
         let open = Open::new(&store, &volume, Access::ReadWrite)?;
         if let Err(e) = build(open.fd(), &shape) {

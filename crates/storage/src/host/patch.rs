@@ -63,6 +63,9 @@ impl Target<'_> {
     /// has no regular file of that name in a real directory.
     fn in_layer(&self, lower: &[PathBuf], upper: &UpperDir) -> Attempt<()> {
         let upper = open_dir(CWD, &upper.upper)?;
+        if is_whited_out(&upper, self.dir)? {
+            return Ok(());
+        }
         match stat(&upper, self.dir)? {
             Some(dir) if !kind(&dir).is_dir() => return Ok(()),
             Some(_) => {
@@ -70,7 +73,7 @@ impl Target<'_> {
                 match stat(&dir, self.name)? {
                     Some(file) if kind(&file).is_file() => return self.in_tree(&upper),
                     Some(_) => return Ok(()),
-                    None if is_opaque(&dir) => return Ok(()),
+                    None if is_whited_out(&dir, self.name)? || is_opaque(&dir) => return Ok(()),
                     None => {}
                 }
             }
@@ -79,6 +82,9 @@ impl Target<'_> {
         }
         for layer in lower {
             let layer = open_dir(CWD, layer)?;
+            if is_whited_out(&layer, self.dir)? {
+                return Ok(());
+            }
             let Some(below) = stat(&layer, self.dir)? else { continue };
             if !kind(&below).is_dir() {
                 return Ok(());
@@ -87,7 +93,7 @@ impl Target<'_> {
             match stat(&below_dir, self.name)? {
                 Some(file) if kind(&file).is_file() => return self.add(&upper, &below, &file),
                 Some(_) => return Ok(()),
-                None if is_opaque(&below_dir) => return Ok(()),
+                None if is_whited_out(&below_dir, self.name)? || is_opaque(&below_dir) => return Ok(()),
                 None => {}
             }
         }
@@ -130,6 +136,11 @@ fn stat(dir: &OwnedFd, name: &str) -> Attempt<Option<Stat>> {
 
 fn kind(stat: &Stat) -> FileType {
     FileType::from_raw_mode(stat.st_mode)
+}
+
+/// Whether aufs' marker file says that nothing below is called `name`. overlayfs' markers are devices of that name.
+fn is_whited_out(dir: &OwnedFd, name: &str) -> Attempt<bool> {
+    Ok(stat(dir, &format!(".wh.{name}"))?.is_some())
 }
 
 /// Whether a layer's directory hides what lies below it: overlayfs' `opaque` attribute, or aufs' marker file.
@@ -178,6 +189,25 @@ mod tests {
         fs::write(dir.path().join("hostname"), "host").unwrap();
         overwrite(&volume(MountSource::Tree(root)), "etc", "hostname", b"evil").unwrap();
         assert_eq!(fs::read_to_string(dir.path().join("hostname")).unwrap(), "host");
+    }
+
+    #[test]
+    fn what_a_union_hides_stays_hidden() {
+        for marker in [".wh.etc", "etc/.wh.hostname", "etc/.wh..wh..opq"] {
+            let dir = tempfile::tempdir().unwrap();
+            let (lower, upper) = (dir.path().join("l"), dir.path().join("u"));
+            fs::create_dir_all(lower.join("etc")).unwrap();
+            fs::write(lower.join("etc/hostname"), "old\n").unwrap();
+            fs::create_dir_all(upper.join(marker).parent().unwrap()).unwrap();
+            fs::write(upper.join(marker), "").unwrap();
+            let source = MountSource::Union {
+                flavour: Union::Aufs,
+                lower: vec![lower],
+                upper: Some(UpperDir { upper: upper.clone(), work: None }),
+            };
+            overwrite(&volume(source), "etc", "hostname", b"n1\n").unwrap();
+            assert!(!upper.join("etc/hostname").exists(), "{marker}");
+        }
     }
 
     #[test]

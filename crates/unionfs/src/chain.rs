@@ -9,9 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use hull_storage::{Error, ErrorKind, Locator, Result, paths};
-
-use crate::NAME;
+use hull_storage::{DriverName, Error, ErrorKind, Locator, Result, paths};
 
 /// The layers of a volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +27,7 @@ impl Chain {
         let invalid = |why: &str| {
             Error::new(
                 ErrorKind::InvalidInput,
-                format!("the locator {at} {why}: write {NAME}:/LOWER[:/LOWER2…]:/UPPER"),
+                format!("the locator {at} {why}: write {}:/LOWER[:/LOWER2…]:/UPPER", at.driver()),
             )
         };
         if layers.iter().any(|path| !path.is_absolute()) {
@@ -41,8 +39,8 @@ impl Chain {
         }
     }
 
-    /// The locator of the volume.
-    pub fn locator(&self) -> Locator {
+    /// The locator of the volume in the store `driver`.
+    pub fn locator(&self, driver: DriverName) -> Locator {
         let mut text = Vec::new();
         for path in self.lower.iter().chain([&self.upper]) {
             if !text.is_empty() {
@@ -50,11 +48,11 @@ impl Chain {
             }
             escape(path.as_os_str(), &mut text);
         }
-        Locator::new(NAME, OsString::from_vec(text))
+        Locator::new(driver, OsString::from_vec(text))
     }
 
     /// The chain once the directory `from` is called `to`.
-    pub(crate) fn rebased(&self, from: &Path, to: &Path) -> Self {
+    pub fn rebased(&self, from: &Path, to: &Path) -> Self {
         let new = |path: &PathBuf| paths::rebased(path, from, to).unwrap_or_else(|| path.clone());
         Self { lower: self.lower.iter().map(new).collect(), upper: new(&self.upper) }
     }
@@ -106,6 +104,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const NAME: DriverName = DriverName::new("some");
+
     fn read(text: &[u8]) -> Option<Vec<PathBuf>> {
         let chain = Chain::read(&Locator::new(NAME, OsStr::from_bytes(text))).ok()?;
         Some(chain.lower.into_iter().chain([chain.upper]).collect())
@@ -137,14 +137,14 @@ mod tests {
     #[test]
     fn plain_paths_are_written_as_lxc_writes_them() {
         let chain = Chain { lower: vec!["/c:x/a,b".into(), "/d e\\f".into()], upper: "/u".into() };
-        assert_eq!(chain.locator().at(), "/c:x/a,b:/d e\\f:/u");
+        assert_eq!(chain.locator(NAME).at(), "/c:x/a,b:/d e\\f:/u");
     }
 
     #[test]
     fn a_rename_reaches_every_layer() {
         let chain = Chain { lower: vec!["/l/c1/a".into(), "/l/c10".into()], upper: "/l/c1/u".into() };
         let new = chain.rebased(Path::new("/l/c1"), Path::new("/l/c2"));
-        assert_eq!(new.locator().at(), "/l/c2/a:/l/c10:/l/c2/u");
+        assert_eq!(new.locator(NAME).at(), "/l/c2/a:/l/c10:/l/c2/u");
     }
 
     fn path() -> impl Strategy<Value = PathBuf> {
@@ -160,13 +160,13 @@ mod tests {
         #[test]
         fn any_paths_come_back(lower in proptest::collection::vec(path(), 1..5), upper in path()) {
             let chain = Chain { lower, upper };
-            prop_assert_eq!(Chain::read(&chain.locator()).unwrap(), chain);
+            prop_assert_eq!(Chain::read(&chain.locator(NAME)).unwrap(), chain);
         }
 
         #[test]
         fn any_text_is_read_or_refused(text in proptest::collection::vec(any::<u8>(), 0..40)) {
             if let Ok(chain) = Chain::read(&Locator::new(NAME, OsString::from_vec(text))) {
-                prop_assert_eq!(Chain::read(&chain.locator()).unwrap(), chain);
+                prop_assert_eq!(Chain::read(&chain.locator(NAME)).unwrap(), chain);
             }
         }
     }
