@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use hull_mount::{Access, MountPlan, MountSource, Union, UpperDir};
 use hull_storage::files::Found;
 use hull_storage::{
-    Activation, Capabilities, CopyOnWrite, Driver, DriverName, Error, ErrorKind, Layout, Locator, Outcome,
+    Activation, Capabilities, CopyOnWrite, Driver, DriverName, Error, ErrorKind, Layout, Locator, Observer, Outcome,
     Placement, Resource, Result, TxId, Usage, VolumeInfo, VolumeSpec, files, mark, paths,
 };
 
@@ -131,6 +131,10 @@ impl Driver for OverlayDriver {
 
     fn reclaim(&self, what: &Resource, _by: TxId) -> Result<Outcome> {
         files::reclaim(what, &())
+    }
+
+    fn reclaim_observed(&self, what: &Resource, _by: TxId, observer: &dyn Observer) -> Result<Outcome> {
+        files::reclaim(what, observer)
     }
 
     fn copy_on_write(&self) -> Option<&dyn CopyOnWrite> {
