@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -143,6 +143,16 @@ impl Resource {
         })
     }
 
+    /// Its name without the mark of a transaction that it carries.
+    pub fn unmarked(&self) -> PathBuf {
+        let name = self.name.as_bytes();
+        let found = (0..name.len()).rev().find(|at| Mark::read(&name[*at..]).is_some());
+        let Some(at) = found else { return self.path().to_path_buf() };
+        // The mark and the point after it; what follows is the name.
+        let rest = name.get(at + MARK_LENGTH + 1..).unwrap_or_default();
+        PathBuf::from(OsString::from_vec([&name[..at], rest].concat()))
+    }
+
     /// The transaction that made or condemned it, as its name tells, and which of both; the innermost, if several.
     pub fn stamped(&self) -> Option<(Mark, TxId)> {
         let name = self.name.as_bytes();
@@ -198,6 +208,9 @@ pub enum Mark {
     /// The transaction has condemned it.
     Old,
 }
+
+/// How long `.new-` and an id are.
+const MARK_LENGTH: usize = 21;
 
 impl Mark {
     /// The part of a name that proves whose it is.
@@ -285,6 +298,8 @@ mod tests {
         assert!(Resource::new(driver, made.join("below")).carries(tx));
         assert!(!Resource::new(driver, made).carries(TxId(0xabd)));
         assert!(!Resource::new(driver, "/lxc/c1/rootfs").carries(tx));
+        let unmarked = Resource::new(driver, "/lxc/.old-0000000000000abc.c1/rootfs").unmarked();
+        assert_eq!(unmarked, Path::new("/lxc/c1/rootfs"));
         for (name, stamped) in [
             ("/lxc/.new-0000000000000abc.c1", Some((Mark::New, tx))),
             ("/lxc/.old-0000000000000abc.c1/rootfs", Some((Mark::Old, tx))),

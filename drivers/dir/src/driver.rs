@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use hull_mount::{Access, MountPlan, MountSource};
 use hull_storage::files::Found;
 use hull_storage::{
-    Activation, Capabilities, Driver, DriverName, Error, ErrorKind, Layout, Locator, Observer, Outcome, Placement,
-    Resource, Result, TxId, Usage, VolumeInfo, VolumeSpec, files, mark, paths,
+    Activation, Capabilities, Driver, DriverName, Error, ErrorKind, Layout, Locator, Observer, Outcome,
+    Placement, Resource, Result, TxId, Usage, VolumeInfo, VolumeSpec, files, mark, paths,
 };
 
 use crate::{NAME, naming};

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use hull_container::Made;
 
+use crate::deletion;
 use crate::environment::Environment;
 use crate::errors::{Failure, one_line};
 use crate::lxc::trimmed;
@@ -50,6 +51,13 @@ impl Context {
     /// The containers.
     pub(crate) fn session(&self, purpose: Purpose) -> Result<Session, Failure> {
         Session::open(&self.environment, self.lxcpath.clone(), purpose, self.quiet)
+    }
+
+    /// The containers, for a command that deletes and may wait until all is gone.
+    pub(crate) fn session_to_delete(&self, dry_run: bool, wait: bool) -> Result<Session, Failure> {
+        let purpose = if dry_run { Purpose::Look } else { Purpose::Change };
+        let how = (purpose, deletion::policy(wait));
+        Session::open_to(&self.environment, self.lxcpath.clone(), how, self.quiet)
     }
 
     /// The containers, for a command that changes them unless it is only to be planned.

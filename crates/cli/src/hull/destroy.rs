@@ -24,13 +24,16 @@ pub(crate) struct Args {
     /// Delete also a root file system that Hull did not make
     #[arg(long)]
     foreign: bool,
+    /// Return only once all files are deleted; usually that goes on in the background
+    #[arg(short, long)]
+    wait: bool,
     /// Print what would be done and do nothing
     #[arg(long)]
     dry_run: bool,
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Outcome {
-    let session = context.session_to_change(args.dry_run)?;
+    let session = context.session_to_delete(args.dry_run, args.wait)?;
     let request = DestroyRequest { snapshots: args.snapshots, foreign: args.foreign, dry_run: args.dry_run };
     for name in &args.names {
         let container = session.containers().existing(name)?;

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use hull_storage::{Access, Bytes, CloneMode, Locator, Method, NewVolume, Store, Tie, TxId, VolumeSpec};
 
 use super::ties::Ties;
-use super::{Context, Target, locate, registry, store, target};
+use super::{Context, Target, locate, registry, store, store_to_delete, target};
 use crate::errors::Failure;
 use crate::output;
 use crate::session::{Purpose, default_store};
@@ -159,6 +159,9 @@ pub(super) struct Remove {
     /// Delete also what Hull did not make
     #[arg(long)]
     foreign: bool,
+    /// Return only once all files are deleted; usually that goes on in the background
+    #[arg(short, long)]
+    wait: bool,
     /// Print what would be done and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -166,7 +169,7 @@ pub(super) struct Remove {
 
 pub(super) fn remove(args: &Remove, context: &Context) -> Result<(), Failure> {
     let volumes = args.at.iter().map(locate).collect::<Result<Vec<_>, _>>()?;
-    let store = store(context, purpose(args.dry_run))?;
+    let store = store_to_delete(context, purpose(args.dry_run), args.wait)?;
     for at in &volumes {
         if !args.foreign && !store.inspect(at)?.ours {
             return Err(Failure::new(format!(
