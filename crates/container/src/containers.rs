@@ -95,6 +95,12 @@ impl Containers {
         Ok(Self { lxcpath, rundir, registry, default_store, wait, store })
     }
 
+    /// The same containers, with another answer to who deletes what an operation dooms.
+    #[must_use]
+    pub fn with_reclaim(self, reclaim: Reclaim) -> Self {
+        Self { store: self.store.with_reclaim(reclaim), ..self }
+    }
+
     /// Where the containers are.
     pub fn lxcpath(&self) -> &Path {
         &self.lxcpath

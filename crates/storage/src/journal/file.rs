@@ -89,14 +89,21 @@ impl FileJournal {
         }
     }
 
-    fn create(&self, id: TxId) -> Result<std::fs::File> {
+    fn create(&self, id: TxId, plan: &Plan) -> Result<std::fs::File> {
         make_dir(&self.dir)?;
         let _making = self.lock_dir()?;
         reserve::keep(&self.dir);
         let path = self.path(id);
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::APPEND | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(CWD, &path, flags, Mode::RUSR | Mode::WUSR)
-            .map_err(|e| Error::os(format!("cannot make the journal record {}", path.display()), e))?;
+        let made = match rustix::fs::openat(CWD, &path, flags, Mode::RUSR | Mode::WUSR) {
+            Err(rustix::io::Errno::NOSPC) if plan.only_deletes() && reserve::take_spare(&self.dir, &path) => {
+                let flags = flags.difference(OFlags::CREATE | OFlags::EXCL);
+                rustix::fs::openat(CWD, &path, flags, Mode::empty())
+            }
+            made => made,
+        };
+        let file =
+            made.map_err(|e| Error::os(format!("cannot make the journal record {}", path.display()), e))?;
         match flock(&file, Kind::Exclusive, Contention::Fail)? {
             Outcome::Taken => Ok(file.into()),
             Outcome::Held => {
@@ -190,7 +197,7 @@ impl Journal for FileJournal {
         let mut owned = self.owned();
         let fresh = !owned.contains_key(&record.id);
         if fresh {
-            owned.insert(record.id, Owned { file: self.create(record.id)?, plan: (0, 0, 0) });
+            owned.insert(record.id, Owned { file: self.create(record.id, &record.plan)?, plan: (0, 0, 0) });
         }
         let entry = owned.get_mut(&record.id).expect("it was inserted above");
         let plan = size(&record.plan);
