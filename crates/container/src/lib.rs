@@ -32,7 +32,7 @@ pub use container::Container;
 pub use containers::{Containers, Options, lock_container};
 pub use create::{Content, CreateRequest};
 pub use dependents::Dependent;
-pub use destroy::DestroyRequest;
+pub use destroy::{Dependents, DestroyRequest};
 pub use hull_storage::{CloneMode, Error, ErrorKind, Result};
 pub use made::Made;
 pub use name::check as check_name;

@@ -30,6 +30,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::errors::{Failure, Outcome, one_line};
 use crate::output;
 use context::{Context, Shared};
+pub(crate) use destroy::stop_all;
 
 /// Linux containers on any backing store.
 #[derive(Debug, Parser)]
