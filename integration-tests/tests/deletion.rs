@@ -10,7 +10,7 @@ use hull_integration_tests::command::eventually;
 use hull_integration_tests::grounds::{Ground, Lxcpath};
 use hull_integration_tests::operation;
 use hull_integration_tests::programs::Commands;
-use hull_storage::Reclaim;
+use hull_storage::{Effort, Reclaim};
 
 /// No deletion of these tests takes longer.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -225,7 +225,7 @@ fn a_library_user_works_off_what_is_left() {
     let at = Lxcpath { lxcpath: dir.path().join("lxc"), rundir: dir.path().join("run") };
     run(&at, &["create", "c0", "dir"]).expect("made");
     let all = operation::containers(&at.lxcpath, &at.rundir, None).expect("an lxcpath");
-    let all = all.with_reclaim(Reclaim::Later(Duration::ZERO));
+    let all = all.with_reclaim(Reclaim::Later(Effort::NONE));
     let request = DestroyRequest::default();
     all.existing("c0").and_then(|c| c.destroy(&request)).expect("destroyed");
     assert_eq!(marked(&at.lxcpath).len(), 1);
@@ -241,7 +241,7 @@ fn a_command_starts_the_worker_for_what_another_left() {
     let lxcpath: PathBuf = commands.lxcpath().to_path_buf();
     make(&commands, "c0", 20_000);
     let all = operation::containers(&lxcpath, Path::new("/run"), None).expect("an lxcpath");
-    let all = all.with_reclaim(Reclaim::Later(Duration::ZERO));
+    let all = all.with_reclaim(Reclaim::Later(Effort::NONE));
     all.existing("c0").and_then(|c| c.destroy(&DestroyRequest::default())).expect("destroyed");
     drop(all);
     assert_eq!((records(&lxcpath), workers(&lxcpath).len()), (1, 0));

@@ -85,16 +85,16 @@ fn a_clone_in_another_lxcpath_goes_too() {
     let there = at.lxcpath.with_file_name("there");
     fs::create_dir(&there).expect("made");
     let all = operation::containers(&at.lxcpath, &at.rundir, None).expect("an lxcpath");
-    let request = CloneRequest {
-        mode: CloneMode::Snapshot,
-        lxcpath: Some(there.clone()),
-        ..CloneRequest::new("far")
-    };
+    let request =
+        CloneRequest { mode: CloneMode::Snapshot, lxcpath: Some(there.clone()), ..CloneRequest::new("far") };
     all.existing("c2").and_then(|c| c.clone_to(&request)).expect("cloned");
     let dependents = all.existing("c0").and_then(|c| c.all_dependents()).expect("a list");
     let mut homes: Vec<_> = dependents.iter().map(|c| c.home()).collect();
     let position = |home: &Path, homes: &[std::path::PathBuf]| homes.iter().position(|h| h == home);
-    assert!(position(&there.join("far"), &homes) < position(&at.home("c2"), &homes), "each before its source");
+    assert!(
+        position(&there.join("far"), &homes) < position(&at.home("c2"), &homes),
+        "each before its source"
+    );
     homes.sort();
     assert_eq!(homes, [at.home("c1"), at.home("c2"), there.join("far")]);
     run(&at, &["destroy-all", "c0"]);
@@ -142,7 +142,8 @@ fn a_container_is_renamed_with_its_snapshots() {
     }
     for snapshot in ["snap0", "snap1"] {
         for file in ["config", "lxc_rdepends"] {
-            let text = fs::read_to_string(at.home("new").join("snaps").join(snapshot).join(file)).expect("there");
+            let text =
+                fs::read_to_string(at.home("new").join("snaps").join(snapshot).join(file)).expect("there");
             assert!(text.contains("/c0") || text.contains("\nc0\n"), "{snapshot}/{file}: {text}");
             assert!(!text.contains("c1"), "{snapshot}/{file}: {text}");
         }

@@ -8,15 +8,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use hull_storage::{Doomed, Observer, Reclaim, Reclaimed, Record, Resource, Seen, Store};
+use hull_storage::{Doomed, Effort, Observer, Reclaim, Reclaimed, Record, Resource, Seen, Store};
 
 use super::hull::volumes;
 use crate::environment::Environment;
 use crate::errors::Failure;
 use crate::session::{Purpose, Session};
 
-/// A command deletes itself what takes no longer: starting a process is not cheaper, and nobody notices.
-pub(crate) const LATER: Reclaim = Reclaim::Later(Duration::from_millis(20));
+/// A command deletes itself what takes no longer: starting a process is not cheaper, and nobody notices. A container of
+/// busybox has some four hundred files.
+pub(crate) const LATER: Reclaim = Reclaim::Later(Effort { entries: 2000, time: Duration::from_millis(20) });
 
 /// Who deletes what a command dooms.
 pub(crate) fn policy(wait: bool) -> Reclaim {

@@ -168,7 +168,8 @@ impl<'a> Container<'a> {
 
     /// The container that this snapshot is one of; `None` for a container.
     fn owner(&self) -> Option<Self> {
-        let home = self.lxcpath.parent().filter(|_| self.lxcpath.file_name().is_some_and(|n| n == "snaps"))?;
+        let home =
+            self.lxcpath.parent().filter(|_| self.lxcpath.file_name().is_some_and(|n| n == "snaps"))?;
         let owner = Container::new(self.all, home.parent()?, home.file_name()?.to_str()?);
         owner.is_defined().then_some(owner)
     }

@@ -67,7 +67,7 @@ pub use journal::{Durability, FileJournal, Journal, Record, Seen};
 pub use name::{DriverName, Layout, Locator, Mark, Resource, TxId};
 pub use placement::Placement;
 pub use plan::{Content, Doomed, HOME, Patch, Plan, Step, lies_in};
-pub use reclaim::{Reclaim, Reclaimed};
+pub use reclaim::{Effort, Reclaim, Reclaimed};
 pub use registry::{Absent, Availability, Registration, Registry, Settings};
 pub use store::{NewVolume, Recovered, Store};
 pub use transaction::Transaction;

@@ -5,7 +5,7 @@
 //! later. The store starts no process: whoever opened it sees to it that [`Store::reclaim_pending`] is called.
 
 use std::ops::ControlFlow;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use hull_treecopy::Observer;
@@ -23,9 +23,23 @@ pub enum Reclaim {
     /// The operation, before it returns.
     #[default]
     Now,
-    /// The operation, for so long: small things are gone when it returns. The rest stays in the journal for
+    /// The operation, with so much effort: small things are gone when it returns. The rest stays in the journal for
     /// [`Store::reclaim_pending`].
-    Later(Duration),
+    Later(Effort),
+}
+
+/// What an operation deletes itself: whichever of the two is more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Effort {
+    /// So many files. A machine that is busy must not make small things wait for somebody else.
+    pub entries: u64,
+    /// What it gets done in so much time.
+    pub time: Duration,
+}
+
+impl Effort {
+    /// Nothing at all.
+    pub const NONE: Self = Self { entries: 0, time: Duration::ZERO };
 }
 
 /// What [`Store::reclaim_pending`] did.
@@ -41,23 +55,37 @@ pub struct Reclaimed {
 
 /// How long an operation itself deletes what it doomed.
 pub(crate) struct Patience<'a> {
-    until: Option<Instant>,
+    /// Until then, or until so many entries are gone; without it until the end.
+    until: Option<(Instant, u64)>,
+    /// What is gone of earlier things, and of the one at hand.
+    gone: [AtomicU64; 2],
     observer: &'a dyn Observer,
 }
+
+/// A thing that is deleted in one go counts for so many entries.
+const IN_ONE_GO: u64 = 256;
 
 impl<'a> Patience<'a> {
     /// Until all is gone, or `observer` stops it.
     pub(crate) fn endless(observer: &'a dyn Observer) -> Self {
-        Self { until: None, observer }
+        Self { until: None, gone: Default::default(), observer }
     }
 
     fn is_over(&self) -> bool {
-        self.until.is_some_and(|until| Instant::now() >= until)
+        let gone: u64 = self.gone.iter().map(|n| n.load(Ordering::Relaxed)).sum();
+        self.until.is_some_and(|(until, entries)| gone >= entries && Instant::now() >= until)
+    }
+
+    /// One thing is gone.
+    fn next(&self) {
+        let entries = self.gone[1].swap(0, Ordering::Relaxed);
+        self.gone[0].fetch_add(entries.max(IN_ONE_GO), Ordering::Relaxed);
     }
 }
 
 impl Observer for Patience<'_> {
     fn progress(&self, entries: u64, bytes: u64) -> ControlFlow<()> {
+        self.gone[1].store(entries, Ordering::Relaxed);
         if self.is_over() { ControlFlow::Break(()) } else { self.observer.progress(entries, bytes) }
     }
 }
@@ -175,9 +203,9 @@ impl Store {
     pub(crate) fn patience(&self) -> Patience<'static> {
         let until = match self.reclaim {
             Reclaim::Now => None,
-            Reclaim::Later(time) => Some(Instant::now() + time),
+            Reclaim::Later(Effort { time, entries }) => Some((Instant::now() + time, entries)),
         };
-        Patience { until, observer: &() }
+        Patience { until, ..Patience::endless(&()) }
     }
 
     /// Deletes what `record` doomed, while `patience` lasts; the rest is left for later. Whether all is gone.
@@ -230,6 +258,7 @@ impl Store {
                 Err(e) if e.kind() == ErrorKind::Cancelled => return Ok(false),
                 other => other?,
             }
+            patience.next();
         }
         self.journal().erase(record.id).map(|()| true)
     }

@@ -11,10 +11,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
 
 use hull_storage::{
-    Access, CloneMode, Content, Durability, FileJournal, Locator, Placement, Plan, RealHost, Reclaim,
+    Access, CloneMode, Content, Durability, Effort, FileJournal, Locator, Placement, Plan, RealHost, Reclaim,
     Registration, Source, Store, TxId, VolumeSpec, lies_in,
 };
 use rustix::process::{Signal, getpid, kill_process};
@@ -293,7 +292,7 @@ fn obey(of: &Registration, grounds: &[Ground], arguments: impl Iterator<Item = O
     };
     let mut store = faulty_store(&bench, &faults);
     if operation.ends_with(LATER) {
-        store = store.with_reclaim(Reclaim::Later(Duration::ZERO));
+        store = store.with_reclaim(Reclaim::Later(Effort::NONE));
     }
     let scene = Scene {
         volume: Locator::try_from(volume.clone())?,

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use hull_storage::{ErrorKind, Reclaim, Store};
+use hull_storage::{Effort, ErrorKind, Reclaim, Store};
 
 use super::Bench;
 use super::case::{Case, CaseResult, Need, Verdict, refused, require};
@@ -21,7 +21,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 /// Nothing is deleted before an operation returns.
-const LATER: Reclaim = Reclaim::Later(Duration::ZERO);
+const LATER: Reclaim = Reclaim::Later(Effort::NONE);
 
 fn later(bench: &Bench) -> Store {
     bench.store().with_reclaim(LATER)

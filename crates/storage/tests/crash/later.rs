@@ -1,13 +1,12 @@
 //! Deletion that is left for later: killed before the hand-over, during it, while it is worked off, and by two at once.
 
 use std::path::Path;
-use std::time::Duration;
 
 use super::*;
-use hull_storage::{Patch, Plan, Reclaim};
+use hull_storage::{Effort, Patch, Plan, Reclaim};
 use hull_storage_testkit::sim::Machine;
 
-const LATER: Reclaim = Reclaim::Later(Duration::ZERO);
+const LATER: Reclaim = Reclaim::Later(Effort::NONE);
 
 /// [`crash`] where nothing is deleted before an operation returns, and all of it afterwards.
 fn crash_later(name: &str, scene: &Scene, expected: [usize; 3], op: impl Fn(&Store) -> Result<()>) {
