@@ -116,6 +116,10 @@ impl Containers {
         &self.store
     }
 
+    pub(crate) fn rundir(&self) -> &Path {
+        &self.rundir
+    }
+
     pub(crate) fn default_store(&self) -> DriverName {
         self.default_store
     }

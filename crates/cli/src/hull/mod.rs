@@ -13,6 +13,7 @@ mod ls;
 mod recover;
 mod rename;
 mod restore;
+mod scan;
 mod snapshot;
 mod start;
 mod stop;

@@ -1,12 +1,13 @@
 //! `hull recover`: settle what dead commands left.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use hull_storage::{Recovered, Seen};
 use serde::Serialize;
 
 use super::context::Context;
-use super::volumes;
+use super::{scan, volumes};
 use crate::deletion;
 use crate::errors::{Failure, Outcome};
 use crate::output;
@@ -25,6 +26,18 @@ pub(crate) struct Args {
     /// Print what was interrupted and what is still to be deleted, and do nothing
     #[arg(long, conflicts_with = "reclaim")]
     dry_run: bool,
+    /// Look for what Hull left on disk and nobody answers for, without a journal, and print it
+    #[arg(long, conflicts_with_all = ["reclaim", "dry_run"])]
+    scan: bool,
+    /// With --scan: delete what unknown operations left; asks nothing
+    #[arg(long, requires = "scan")]
+    delete: bool,
+    /// With --scan: delete volumes that no container's config names, too; somebody else may know of them
+    #[arg(long, requires = "scan")]
+    delete_unnamed: bool,
+    /// With --scan: another journal to ask, beside those of this lxcpath, of bare volumes, and of other lxcpaths in use
+    #[arg(long, value_name = "DIR", requires = "scan")]
+    journal: Vec<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -42,6 +55,10 @@ struct Report {
 pub(super) fn run(args: &Args, context: &Context) -> Outcome {
     if args.dry_run {
         return look(args, context);
+    }
+    if args.scan {
+        let (garbage, unnamed) = (args.delete, args.delete_unnamed);
+        return scan::run(scan::Delete { garbage, unnamed }, &args.journal, args.json, context);
     }
     let session = context.session(Purpose::Change)?;
     let volumes = volumes::open(&context.environment, Purpose::Look, context.quiet)?;

@@ -89,6 +89,11 @@ fn settled(store: Volumes, context: &Context, purpose: Purpose) -> Result<Volume
     Ok(store)
 }
 
+/// Fails when a volume without a container needs `at`.
+pub(super) fn require_untied(context: &Context, store: &Store, at: &Locator) -> Result<(), Failure> {
+    Ok(ties::Ties::of(&context.environment.state_dir()).require_none(store, at, "deleted")?)
+}
+
 /// The volume that `text` names; nothing is looked up unless it is a bare path.
 fn locate(text: &OsString) -> Result<Locator, Failure> {
     Ok(hull_drivers::builtin().locate(text)?)
