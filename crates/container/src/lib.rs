@@ -39,7 +39,7 @@ pub use hull_storage::{CloneMode, Error, ErrorKind, Result};
 pub use made::Made;
 pub use name::check as check_name;
 pub use restore::RestoreRequest;
-pub use scan::{Orphan, Scan, Why};
 pub use running::RunningMark;
+pub use scan::{Orphan, Scan, Why};
 pub use snapshot::{Snapshot, SnapshotRequest};
 pub use template::Template;

@@ -17,7 +17,7 @@ pub(crate) struct Named {
     parts: BTreeSet<OsString>,
     /// The texts of configs and of the tables of mounts beside them: a path in one is somebody's, whatever the key.
     texts: Vec<Vec<u8>>,
-    /// Homes whose config cannot be read: what lies there may be named.
+    /// Homes whose config cannot be read, or names what is not there: what lies there may be meant.
     dark: Vec<PathBuf>,
 }
 
@@ -52,10 +52,10 @@ impl Named {
         let Some(at) = container.rootfs_of(&config)? else { return Ok(()) };
         self.parts.insert(at.at().to_owned());
         let driver = container.store().driver(at.driver())?;
-        if let Ok(layout) = driver.layout(&at) {
-            self.parts.extend(layout.parts.into_iter().map(|part| part.name));
-            self.parts.extend(driver.inspect(&at)?.origins);
-        }
+        // One that is not there may be lying here by another name: half renamed, say.
+        let layout = driver.layout(&at)?;
+        self.parts.extend(layout.parts.into_iter().map(|part| part.name));
+        self.parts.extend(driver.inspect(&at)?.origins);
         Ok(())
     }
 

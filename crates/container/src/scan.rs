@@ -2,14 +2,14 @@
 //! config names. A journal that was lost, or taken away with another disk, leaves such.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use hull_storage::lock::Kind;
 use hull_storage::{
-    Bytes, Error, ErrorKind, FileJournal, HOME, Journal, Listed, Locator, Mark, Observer, Resource, Result, TxId,
-    files, host,
+    Bytes, Error, ErrorKind, FileJournal, HOME, Journal, Listed, Locator, Mark, Observer, Resource, Result,
+    Seen, Step, TxId, files, host,
 };
 use rustix::fs::{CWD, Mode, OFlags};
 
@@ -78,7 +78,8 @@ impl Containers {
         }
         let mut volumes = Vec::new();
         for (place, is_home) in self.places()? {
-            if !named.is_certain_in(&place) {
+            // What is being made has no config yet.
+            if !named.is_certain_in(&place) || files::exists(&place.join(host::PARTIAL))? {
                 continue;
             }
             // Of the lxcpath itself only what lies directly in it: what is below has had its turn.
@@ -98,12 +99,9 @@ impl Containers {
         }
         // Looked at only now: a record is there before the first name that it answers for, and goes after the last.
         scan.journals = self.journals(journals);
-        let known = known(&scan.journals)?;
-        found.retain(|(_, why, _)| match why {
-            Why::Forgotten(_, id) | Why::HalfMade(id) => !known.contains(id),
-            Why::Unnamed(_) => true,
-        });
+        let known = Known::read(&scan.journals)?;
         found.extend(volumes);
+        found.retain(|(what, why, _)| !known.answers_for(what, why));
         found.sort_by(|a, b| a.0.cmp(&b.0));
         scan.orphans = found
             .into_iter()
@@ -113,14 +111,22 @@ impl Containers {
     }
 
     /// Deletes an orphan, if it still is one. `journals` as for [`Containers::scan`].
-    pub fn delete_orphan(&self, orphan: &Orphan, journals: &[PathBuf], observer: &dyn Observer) -> Result<()> {
+    pub fn delete_orphan(
+        &self,
+        orphan: &Orphan,
+        journals: &[PathBuf],
+        observer: &dyn Observer,
+    ) -> Result<()> {
         let changed = || {
             let text = format!("{} is not what it was when it was looked at: look again", orphan.what);
             Error::new(ErrorKind::InUse, text)
         };
-        let is_known = |id: &TxId| known(&self.journals(journals)).map(|known| known.contains(id));
+        let is_known = || {
+            let known = Known::read(&self.journals(journals));
+            known.map(|known| known.answers_for(&orphan.what, &orphan.why))
+        };
         match &orphan.why {
-            Why::Forgotten(_, id) if is_known(id)? => Err(changed()),
+            Why::Forgotten(..) if is_known()? => Err(changed()),
             Why::Forgotten(_, id) => self.store().reclaim_orphan(&orphan.what, *id, observer),
             Why::HalfMade(id) => {
                 let home = orphan.what.path();
@@ -130,7 +136,7 @@ impl Containers {
                 };
                 let container = Container::new(self, lxcpath, name);
                 let _lock = container.lock(Kind::Exclusive)?;
-                if half_made(home) != Some(*id) || is_known(id)? {
+                if half_made(home) != Some(*id) || is_known()? {
                     return Err(changed());
                 }
                 partial::remove_locked(&container)
@@ -138,7 +144,7 @@ impl Containers {
             Why::Unnamed(at) => {
                 let named = Named::read(self, &mut Vec::new())?;
                 let driver = self.store().driver(at.driver())?;
-                if named.has(&orphan.what) || !driver.inspect(at)?.ours {
+                if named.has(&orphan.what) || is_known()? || !driver.inspect(at)?.ours {
                     return Err(changed());
                 }
                 self.store().destroy(at)
@@ -222,14 +228,50 @@ impl Containers {
 
 type Candidate = (Resource, Why, Option<Bytes>);
 
-/// All transactions that the journals know.
-fn known(journals: &[PathBuf]) -> Result<BTreeSet<TxId>> {
-    let mut all = BTreeSet::new();
-    for dir in journals {
-        let journal = FileJournal::new(dir, hull_storage::Durability::Crash);
-        all.extend(journal.look()?.into_iter().map(|seen| seen.record.id));
+/// What the journals know.
+#[derive(Default)]
+struct Known {
+    transactions: BTreeSet<TxId>,
+    /// What those make, move and write.
+    touched: BTreeSet<OsString>,
+}
+
+impl Known {
+    fn read(journals: &[PathBuf]) -> Result<Self> {
+        let mut known = Self::default();
+        for dir in journals {
+            let journal = FileJournal::new(dir, hull_storage::Durability::Crash);
+            for Seen { record, .. } in journal.look()? {
+                known.transactions.insert(record.id);
+                known.touched.extend(record.plan.steps.iter().flat_map(touched));
+            }
+        }
+        Ok(known)
     }
-    Ok(all)
+
+    fn answers_for(&self, what: &Resource, why: &Why) -> bool {
+        match why {
+            Why::Forgotten(_, id) | Why::HalfMade(id) => self.transactions.contains(id),
+            Why::Unnamed(_) => self.touched.iter().any(|name| {
+                let (path, name) = (what.path(), Path::new(name));
+                path.starts_with(name) || name.starts_with(path)
+            }),
+        }
+    }
+}
+
+/// The names that a step makes, or takes from others.
+fn touched(step: &Step) -> Vec<OsString> {
+    match step {
+        Step::MakeHome { home, .. } => vec![home.into()],
+        Step::Create { at, .. }
+        | Step::CreateBlocks { at, .. }
+        | Step::Clone { at, .. }
+        | Step::Receive { at, .. } => at.parts.iter().map(|part| part.name.clone()).collect(),
+        Step::Fill { from, at } | Step::FillBlocks { from, at } => vec![from.at().into(), at.at().into()],
+        Step::Move { from, to } => vec![from.name.clone(), to.name.clone()],
+        Step::Write { file, .. } => vec![file.into()],
+    }
 }
 
 /// Names in `dir` that transactions chose, and whether the home `dir` itself is half made.
@@ -262,7 +304,9 @@ fn half_made(home: &Path) -> Option<TxId> {
 /// Directories in `dir` that containers' homes can be.
 fn homes_in(dir: &Path) -> Vec<PathBuf> {
     let is_name = |path: &PathBuf| {
-        path.file_name().and_then(OsStr::to_str).is_some_and(|n| name::check(n).is_ok() && !n.starts_with('.'))
+        path.file_name()
+            .and_then(OsStr::to_str)
+            .is_some_and(|n| name::check(n).is_ok() && !n.starts_with('.'))
     };
     entries(dir).filter(|path| is_name(path) && is_real_dir(path)).collect()
 }
