@@ -19,11 +19,6 @@ use crate::session::{Purpose, Session};
 /// busybox has some four hundred files.
 pub(crate) const LATER: Reclaim = Reclaim::Later(Effort { entries: 2000, time: Duration::from_millis(20) });
 
-/// Who deletes what a command dooms.
-pub(crate) fn policy(wait: bool) -> Reclaim {
-    if wait { Reclaim::Now } else { LATER }
-}
-
 /// If `store` has left something for later, has a process of its own delete it. The store is that of the containers in
 /// `lxcpath`, or of volumes without containers.
 pub(crate) fn hand_over(store: &Store, lxcpath: Option<&Path>) {

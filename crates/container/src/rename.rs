@@ -110,7 +110,7 @@ impl Container<'_> {
                 at = Some(driver.rebased(&now, &old_home, &new_home)?);
             } else if layout.parts.iter().all(|p| !Path::new(&p.name).is_absolute()) {
                 // In a pool, the volume's name is the container's.
-                let to = Placement::in_home(&renamed.home(), renamed.pool_name());
+                let to = Placement::in_home(renamed.home(), renamed.pool_name());
                 at = Some(plan.move_volume(driver, &layout, &to)?.at);
             }
         }

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use hull_storage::lock::Kind;
 use hull_storage::{
-    Bytes, Error, ErrorKind, FileJournal, HOME, Journal, Listed, Locator, Mark, Observer, Resource, Result,
-    Seen, Step, TxId, files, host,
+    Bytes, Enumerate, Error, ErrorKind, FileJournal, HOME, Journal, Listed, Locator, Mark, Observer,
+    Resource, Result, Seen, Step, TxId, files, host,
 };
 use rustix::fs::{CWD, Mode, OFlags};
 
@@ -196,7 +196,7 @@ impl Containers {
         let mut all = Vec::new();
         for registration in self.registry().drivers() {
             let Ok(driver) = self.store().driver(registration.name) else { continue };
-            match driver.enumerate().map(|pool| pool.list()) {
+            match driver.enumerate().map(Enumerate::list) {
                 Some(Ok(listed)) => all.extend(listed),
                 Some(Err(e)) => notes.push(format!("the pool of the store {}: {e}", registration.name)),
                 None => {}

@@ -36,7 +36,7 @@ pub(crate) struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Outcome {
-    let session = context.session_to_delete(args.dry_run, args.wait)?;
+    let session = context.session_to_change(args.dry_run)?;
     let dependents = if args.with_dependents { Dependents::Destroy } else { Dependents::Keep };
     let (snapshots, foreign, dry_run) = (args.snapshots, args.foreign, args.dry_run);
     let request = DestroyRequest { snapshots, dependents, foreign, dry_run };
@@ -56,6 +56,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Outcome {
             text.push_str(&format!(" and what needed it: {}", names.join(", ")));
         }
         context.tell(&made, args.dry_run, &text)?;
+    }
+    if args.wait && !args.dry_run {
+        context.wait_for_deletion(session.containers().store())?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -88,7 +88,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Outcome {
             context.say(format!("settled an interrupted {operation}"))?;
         }
         for name in &report.deleting {
-            context.say(format!("{name} is being deleted"))?;
+            context.say(format!("{name} is still to be deleted"))?;
         }
         if report.settled.is_empty() && report.failed.is_empty() && report.deleting.is_empty() {
             context.say("nothing was left unsettled")?;

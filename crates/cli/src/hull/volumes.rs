@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use hull_storage::lock::{VolumeLocks, Wait};
-use hull_storage::{Durability, FileJournal, RealHost, Reclaim, Store};
+use hull_storage::{Durability, FileJournal, RealHost, Store};
 
 use crate::deletion;
 use crate::environment::Environment;
@@ -33,15 +33,6 @@ impl Drop for Volumes {
 
 /// The store; what takes long to delete is left to a process in the background.
 pub(crate) fn open(environment: &Environment, purpose: Purpose, quiet: bool) -> Result<Volumes, Failure> {
-    open_to(environment, (purpose, deletion::LATER), quiet)
-}
-
-/// The store, and who deletes.
-pub(crate) fn open_to(
-    environment: &Environment,
-    (purpose, reclaim): (Purpose, Reclaim),
-    quiet: bool,
-) -> Result<Volumes, Failure> {
     let settings = environment.settings();
     let drivers = hull_drivers::builtin().drivers().iter().map(|r| (r.open)(&settings)).collect();
     let durability = Durability::Crash;
@@ -55,5 +46,5 @@ pub(crate) fn open_to(
         Box::new(host),
         VolumeLocks::new(environment.rundir().join("hull/lock"), Wait::UpTo(Duration::from_secs(30))),
     );
-    Ok(Volumes(store.with_reclaim(reclaim)))
+    Ok(Volumes(store.with_reclaim(deletion::LATER)))
 }

@@ -298,7 +298,7 @@ fn deletion(context: &Context) -> Result<Check, Failure> {
             format!(
                 "{interrupted} operations were interrupted, and what {waiting} left is not being deleted"
             ),
-            "hull recover, or the next command that changes something, settles both",
+            "hull recover settles the one, hull recover --reclaim deletes the other, or they say why they cannot",
         ),
     })
 }

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use hull_storage::{Access, Bytes, CloneMode, Locator, Method, NewVolume, Store, Tie, TxId, VolumeSpec};
 
 use super::ties::Ties;
-use super::{Context, Target, locate, registry, store, store_to_delete, target};
+use super::{Context, Target, locate, registry, store, target};
 use crate::errors::Failure;
 use crate::output;
 use crate::session::{Purpose, default_store};
@@ -169,7 +169,7 @@ pub(super) struct Remove {
 
 pub(super) fn remove(args: &Remove, context: &Context) -> Result<(), Failure> {
     let volumes = args.at.iter().map(locate).collect::<Result<Vec<_>, _>>()?;
-    let store = store_to_delete(context, purpose(args.dry_run), args.wait)?;
+    let store = store(context, purpose(args.dry_run))?;
     for at in &volumes {
         if !args.foreign && !store.inspect(at)?.ours {
             return Err(Failure::new(format!(
@@ -184,6 +184,9 @@ pub(super) fn remove(args: &Remove, context: &Context) -> Result<(), Failure> {
         store.destroy(at)?;
         store.leftovers().iter().for_each(|e| context.warn(&format!("{e}; `hull recover` tries again")));
         context.say(format!("deleted {at}"))?;
+    }
+    if args.wait && !args.dry_run {
+        context.wait_for_deletion(&store)?;
     }
     Ok(())
 }

@@ -15,7 +15,6 @@ use hull_storage::{DriverName, Locator, Placement, Registry, Settings, Store};
 
 use super::context::Context;
 use super::volumes::{self, Volumes};
-use crate::deletion;
 use crate::errors::{Failure, Outcome};
 use crate::session::Purpose;
 
@@ -67,17 +66,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Outcome {
 ///
 /// What dead commands left is settled before anything is changed.
 pub(super) fn store(context: &Context, purpose: Purpose) -> Result<Volumes, Failure> {
-    let volumes = volumes::open(&context.environment, purpose, context.quiet)?;
-    settled(volumes, context, purpose)
-}
-
-/// The same, for a command that deletes and may wait until all is gone.
-fn store_to_delete(context: &Context, purpose: Purpose, wait: bool) -> Result<Volumes, Failure> {
-    let volumes = volumes::open_to(&context.environment, (purpose, deletion::policy(wait)), context.quiet)?;
-    settled(volumes, context, purpose)
-}
-
-fn settled(store: Volumes, context: &Context, purpose: Purpose) -> Result<Volumes, Failure> {
+    let store = volumes::open(&context.environment, purpose, context.quiet)?;
     if purpose == Purpose::Change {
         let recovered = store.recover()?;
         recovered
