@@ -89,7 +89,7 @@ fn a_clone_in_another_lxcpath_goes_too() {
         CloneRequest { mode: CloneMode::Snapshot, lxcpath: Some(there.clone()), ..CloneRequest::new("far") };
     all.existing("c2").and_then(|c| c.clone_to(&request)).expect("cloned");
     let dependents = all.existing("c0").and_then(|c| c.all_dependents()).expect("a list");
-    let mut homes: Vec<_> = dependents.iter().map(|c| c.home()).collect();
+    let mut homes: Vec<_> = dependents.iter().map(hull_container::Container::home).collect();
     let position = |home: &Path, homes: &[std::path::PathBuf]| homes.iter().position(|h| h == home);
     assert!(
         position(&there.join("far"), &homes) < position(&at.home("c2"), &homes),
