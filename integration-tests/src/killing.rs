@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hull_storage::lock::FileLock;
-use hull_storage::{FileJournal, Journal, Record, Result, TxId};
+use hull_storage::{FileJournal, Journal, Record, Result, Seen, TxId};
 
 /// Counts moments, two for each save and erase (before and after it), and dies at one of them.
 #[derive(Debug)]
@@ -48,6 +48,26 @@ impl Journal for KillingJournal {
 
     fn orphans(&self) -> Result<Vec<Record>> {
         self.inner.orphans()
+    }
+
+    fn condemned(&self) -> Result<Vec<Record>> {
+        self.inner.condemned()
+    }
+
+    fn release(&self, id: TxId) {
+        self.inner.release(id);
+    }
+
+    fn look(&self) -> Result<Vec<Seen>> {
+        self.inner.look()
+    }
+
+    fn sole(&self) -> Result<Option<FileLock>> {
+        self.inner.sole()
+    }
+
+    fn free_reserve(&self) -> Result<bool> {
+        self.inner.free_reserve()
     }
 
     fn recovery(&self) -> Result<Option<FileLock>> {

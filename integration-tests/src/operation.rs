@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hull_container::{
-    CloneMode, CloneRequest, Containers, Content, CreateRequest, DestroyRequest, RestoreRequest,
+    CloneMode, CloneRequest, Containers, Content, CreateRequest, Dependents, DestroyRequest, RestoreRequest,
     SnapshotRequest,
 };
 use hull_storage::lock::{VolumeLocks, Wait};
@@ -94,6 +94,10 @@ pub fn run(all: &Containers, words: &[&str]) -> Result<()> {
         ["destroy", name] => all
             .existing(name)?
             .destroy(&DestroyRequest { snapshots: true, ..DestroyRequest::default() })
+            .map(drop),
+        ["destroy-all", name] => all
+            .existing(name)?
+            .destroy(&DestroyRequest { dependents: Dependents::Destroy, ..DestroyRequest::default() })
             .map(drop),
         ["recover"] => {
             let recovered = all.recover()?;

@@ -56,6 +56,12 @@ fn clone_snapshotted(at: &Lxcpath, store: &'static str) {
     fs::write(at.home("c1").join("overlay/delta/data"), "broken").expect("written");
 }
 
+/// The clone `c1` with a snapshot and a clone `c2` of its own.
+fn family(at: &Lxcpath, store: &'static str) {
+    clone_snapshotted(at, store);
+    run(at, &["clone", "c1", "c2", "-"]);
+}
+
 /// Carries `operation` out in a process that dies at `moment`. Whether it ended before that.
 fn crash(at: &Lxcpath, moment: usize, words: &[&str]) -> bool {
     let status = Command::new(env!("CARGO_BIN_EXE_hull-crasher"))
@@ -148,6 +154,7 @@ const OPERATIONS: &[Row] = &[
     (snapshotted, &["unsnapshot", "c0", "snap0"]),
     (snapshotted, &["restore", "c0", "snap0"]),
     (base, &["rename", "c0", "new"]),
+    (snapshotted, &["rename", "c0", "new"]),
     (base, &["destroy", "c0"]),
     (snapshotted, &["destroy", "c0"]),
 ];
@@ -159,6 +166,9 @@ const ON_CLONES: &[Row] = &[
     (clone_snapshotted, &["restore", "c1", "snap0"]),
     (cloned, &["rename", "c1", "new"]),
     (clone_snapshotted, &["destroy", "c1"]),
+    (clone_snapshotted, &["rename", "c1", "new"]),
+    (family, &["destroy-all", "c0"]),
+    (family, &["destroy-all", "c1"]),
     (base, &["create", "new", "overlay"]),
 ];
 

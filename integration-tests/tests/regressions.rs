@@ -138,7 +138,7 @@ fn copies_that_fail_say_why() {
         (vec!["copy", "none", "c1", "-"], "there is no container none"),
         (vec!["copy", "c0", "c0", "-"], "is there already"),
         (vec!["copy", "c0", "a/b", "-"], "holds a slash"),
-        (vec!["clone", "c0", "c1", "btrfs"], "cannot make a snapshot"),
+        (vec!["clone", "c0", "c1", "btrfs"], "cannot share the blocks of"),
     ] {
         let error = try_run(&at, &words).expect_err("it fails").to_string();
         assert!(error.contains(why) && error.lines().count() == 1, "{words:?}: {error}");

@@ -3,6 +3,7 @@
 // eprintln! panics when stderr is full or its reader gone.
 #![deny(clippy::print_stderr, clippy::print_stdout)]
 
+mod deletion;
 mod environment;
 mod errors;
 mod facts;

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use hull_container::{Containers, Options};
 use hull_storage::lock::Wait;
-use hull_storage::{DriverName, Durability, Registry, Settings};
+use hull_storage::{DriverName, Durability, Reclaim, Registry, Settings};
 
+use crate::deletion;
 use crate::environment::Environment;
 use crate::errors::Failure;
 use crate::progress::Progress;
@@ -32,11 +33,21 @@ impl std::fmt::Debug for Session {
 }
 
 impl Session {
-    /// Opens `lxcpath`.
+    /// Opens `lxcpath`. What takes long to delete is left to a process in the background.
     pub(crate) fn open(
         environment: &Environment,
         lxcpath: PathBuf,
         purpose: Purpose,
+        quiet: bool,
+    ) -> Result<Self, Failure> {
+        Self::open_to(environment, lxcpath, (purpose, deletion::LATER), quiet)
+    }
+
+    /// Opens `lxcpath`, and says who deletes.
+    pub(crate) fn open_to(
+        environment: &Environment,
+        lxcpath: PathBuf,
+        (purpose, reclaim): (Purpose, Reclaim),
         quiet: bool,
     ) -> Result<Self, Failure> {
         let registry = hull_drivers::builtin();
@@ -53,6 +64,7 @@ impl Session {
                 Purpose::Change => Box::new(Progress::new(quiet)?),
             },
             durability: Durability::Crash,
+            reclaim,
             wait: Wait::UpTo(Duration::from_secs(30)),
         })?;
         Ok(Self { containers })
@@ -61,6 +73,13 @@ impl Session {
     /// The containers.
     pub(crate) fn containers(&self) -> &Containers {
         &self.containers
+    }
+}
+
+/// The command is over: what it left to be deleted is somebody else's.
+impl Drop for Session {
+    fn drop(&mut self) {
+        deletion::hand_over(self.containers.store(), Some(self.containers.lxcpath()));
     }
 }
 

@@ -82,6 +82,10 @@ impl<'a> Container<'a> {
         }
     }
 
+    pub(crate) fn store(&self) -> &'a hull_storage::Store {
+        self.all.store()
+    }
+
     /// A line to its monitor.
     pub fn client(&self) -> Client {
         Client::new(&self.lxcpath, &self.name, PATIENCE)

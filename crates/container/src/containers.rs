@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use hull_storage::lock::{FileLock, Kind, VolumeLocks, Wait};
 use hull_storage::{
-    DriverName, Durability, Error, ErrorKind, FileJournal, RealHost, Recovered, Registry, Result, Settings,
-    Store,
+    DriverName, Durability, Error, ErrorKind, FileJournal, RealHost, Reclaim, Recovered, Registry, Result,
+    Settings, Store,
 };
 use hull_treecopy::Observer;
 
@@ -31,6 +31,8 @@ pub struct Options {
     pub observer: Box<dyn Observer + Send>,
     /// What an operation survives.
     pub durability: Durability,
+    /// Who deletes what an operation dooms.
+    pub reclaim: Reclaim,
     /// How long to wait for another command that uses the same container.
     pub wait: Wait,
 }
@@ -69,7 +71,8 @@ impl Containers {
         let host = RealHost::new(options.observer, options.durability);
         let drivers = options.registry.drivers().iter().map(|r| (r.open)(&options.settings)).collect();
         let locks = VolumeLocks::new(options.rundir.join("hull/lock"), options.wait);
-        let store = Store::new(drivers, Box::new(journal), Box::new(host), locks);
+        let store =
+            Store::new(drivers, Box::new(journal), Box::new(host), locks).with_reclaim(options.reclaim);
         let settings = (options.registry, options.default_store, options.wait);
         Self::with_store(&options.lxcpath, options.rundir, settings, store)
     }
@@ -92,6 +95,12 @@ impl Containers {
         Ok(Self { lxcpath, rundir, registry, default_store, wait, store })
     }
 
+    /// The same containers, with another answer to who deletes what an operation dooms.
+    #[must_use]
+    pub fn with_reclaim(self, reclaim: Reclaim) -> Self {
+        Self { store: self.store.with_reclaim(reclaim), ..self }
+    }
+
     /// Where the containers are.
     pub fn lxcpath(&self) -> &Path {
         &self.lxcpath
@@ -105,6 +114,10 @@ impl Containers {
     /// The store that holds the root file systems.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    pub(crate) fn rundir(&self) -> &Path {
+        &self.rundir
     }
 
     pub(crate) fn default_store(&self) -> DriverName {

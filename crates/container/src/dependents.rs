@@ -36,21 +36,15 @@ impl Container<'_> {
         Ok(read(&self.home().join(SOURCES))?.unwrap_or_default())
     }
 
-    /// Refuses when other containers need this one.
-    pub(crate) fn require_no_dependents(&self, to: &str) -> Result<()> {
-        let all = self.dependents()?;
-        if all.is_empty() {
-            return Ok(());
-        }
+    /// The error that names who needs the container.
+    pub(crate) fn has_dependents(&self, to: &str, all: &[Dependent]) -> Error {
         let names: Vec<String> = all.iter().map(|d| d.lxcpath.join(&d.name).display().to_string()).collect();
-        Err(Error::new(
-            ErrorKind::HasDependents,
-            format!(
-                "container {} cannot be {to}: its root file system is part of {}; destroy those first",
-                self.name,
-                names.join(", ")
-            ),
-        ))
+        let text = format!(
+            "container {} cannot be {to}: its root file system is part of {}; destroy those first, or with it",
+            self.name,
+            names.join(", ")
+        );
+        Error::new(ErrorKind::HasDependents, text)
     }
 
     fn entry(&self) -> Dependent {
@@ -108,6 +102,23 @@ pub(crate) fn renamed(plan: &mut Plan, old: &Container<'_>, new: &Container<'_>)
             }
         })
     })
+}
+
+/// Plans to call the source `old` of `clone` by the name of `new` on the clone's own list.
+pub(crate) fn source_renamed(
+    plan: &mut Plan,
+    clone: &Container<'_>,
+    old: &Container<'_>,
+    new: &Container<'_>,
+) -> Result<()> {
+    let file = clone.home().join(SOURCES);
+    let Some(text) = files::read(&file)? else { return Ok(()) };
+    let mut sources = parse(&text, &file)?;
+    if let Some(entry) = sources.iter_mut().find(|s| **s == old.entry()) {
+        *entry = new.entry();
+        plan.write(&file, Some(text), Some(spell(&sources)));
+    }
+    Ok(())
 }
 
 fn change(plan: &mut Plan, source: &Dependent, edit: impl FnOnce(&mut Vec<Dependent>)) -> Result<()> {

@@ -106,6 +106,12 @@ impl Container<'_> {
         Ok(all)
     }
 
+    /// All snapshots, as the containers they are.
+    pub(crate) fn snapshot_containers(&self) -> Result<Vec<Self>> {
+        let all = self.snapshots()?.into_iter();
+        Ok(all.map(|s| Container::new(self.all, &s.dir, &s.name)).collect())
+    }
+
     /// The snapshot called exactly `snapshot`, as the container it is.
     pub(crate) fn existing_snapshot(&self, snapshot: &str) -> Result<Self> {
         crate::name::check(snapshot)?;

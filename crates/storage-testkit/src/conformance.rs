@@ -13,6 +13,7 @@ mod mount;
 mod names;
 mod races;
 mod random;
+mod reclaim;
 mod regressions;
 mod rename;
 mod restore;
@@ -99,6 +100,7 @@ fn all() -> impl Iterator<Item = &'static Case> {
         isolation::CASES,
         rename::CASES,
         destroy::CASES,
+        reclaim::CASES,
         restore::CASES,
         usage::CASES,
         mount::CASES,

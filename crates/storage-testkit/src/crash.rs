@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use hull_storage::{Record, Result, Store};
+use hull_storage::{Reclaimed, Record, Result, Store};
 
 use crate::sim::{Disk, Lab, Machine};
 
@@ -106,7 +106,7 @@ impl Loop<'_> {
             let machine = crashed.rebooted();
             // The third recovery lives.
             machine.fuel((deaths.len() < 3).then_some(fuel));
-            let recovered = self.lab.store(&machine).recover();
+            let recovered = settle(&self.lab.store(&machine));
             deaths.push(fuel);
             self.look(&machine, deaths)?;
             if machine.died() {
@@ -119,14 +119,7 @@ impl Loop<'_> {
                 continue;
             }
             let at = format!("recovery after deaths at {deaths:?}");
-            match recovered {
-                Err(e) => return Err(Torn(format!("{at}: {e}"))),
-                Ok(r) => {
-                    if let Some(e) = r.failed.first() {
-                        return Err(Torn(format!("{at}: {e}")));
-                    }
-                }
-            }
+            recovered.map_err(|e| Torn(format!("{at}: {e}")))?;
             *fate = Some(self.settled(&machine, deaths, *fate)?);
             deaths.pop();
             return Ok(());
@@ -167,6 +160,13 @@ impl Loop<'_> {
         }
         Ok(after)
     }
+}
+
+/// Recovers, and deletes what is left for later.
+fn settle(store: &Store) -> Result<()> {
+    let recovered = store.recover()?;
+    let reclaimed = if store.has_pending() { store.reclaim_pending(&())? } else { Reclaimed::default() };
+    recovered.failed.into_iter().chain(reclaimed.failed).next().map_or(Ok(()), Err)
 }
 
 fn committed(records: &[Record]) -> bool {

@@ -4,10 +4,11 @@ use std::fmt::Debug;
 use std::path::Path;
 
 use hull_mount::Access;
+use hull_treecopy::Observer;
 
 use crate::capability::Capabilities;
 use crate::error::Result;
-use crate::facets::{Blocks, Capacity, CopyOnWrite, Transfer};
+use crate::facets::{Blocks, Capacity, CopyOnWrite, Enumerate, Transfer};
 use crate::name::{DriverName, Layout, Locator, Resource, TxId};
 use crate::placement::Placement;
 use crate::volume::{Activation, Usage, VolumeInfo, VolumeSpec};
@@ -87,6 +88,13 @@ pub trait Driver: Debug + Send + Sync {
     /// interrupted anywhere. The store passes only parts that are provably `by`'s.
     fn reclaim(&self, what: &Resource, by: TxId) -> Result<Outcome>;
 
+    /// [`Driver::reclaim`] that tells `observer` how far it has come and, told to stop, fails with
+    /// [`crate::ErrorKind::Cancelled`]: it is called again later and goes on. By default it does all in one go.
+    fn reclaim_observed(&self, what: &Resource, by: TxId, observer: &dyn Observer) -> Result<Outcome> {
+        let _ = observer;
+        self.reclaim(what, by)
+    }
+
     /// Whether `tx` made or condemned `what`. Drivers that tag at creation override this and set
     /// [`Capabilities::tags_owner`].
     fn made_by(&self, what: &Resource, tx: TxId) -> Result<bool> {
@@ -112,6 +120,11 @@ pub trait Driver: Debug + Send + Sync {
 
     /// Streams in a format of its own.
     fn transfer(&self) -> Option<&dyn Transfer> {
+        None
+    }
+
+    /// Lists what lies in the store's pool. Volumes that are paths are found where they lie.
+    fn enumerate(&self) -> Option<&dyn Enumerate> {
         None
     }
 }

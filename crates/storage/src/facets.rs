@@ -8,7 +8,7 @@ use rustix::fd::{BorrowedFd, OwnedFd};
 use crate::capability::Offer;
 use crate::driver::{Outcome, Source};
 use crate::error::Result;
-use crate::name::{Layout, Locator, TxId};
+use crate::name::{Layout, Locator, Resource, TxId};
 use crate::placement::Placement;
 use crate::volume::{Bytes, Held};
 
@@ -97,4 +97,25 @@ impl fmt::Display for StreamFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0)
     }
+}
+
+/// A pool that can be looked through.
+pub trait Enumerate: Sync {
+    /// Everything in the pool that Hull made: whole volumes, and parts of those that are half made or condemned.
+    /// What somebody else made is not listed.
+    fn list(&self) -> Result<Vec<Listed>>;
+}
+
+/// One thing in a pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The thing itself.
+    pub what: Resource,
+    /// The volume that it is, as a config would name it; `None` for a part that is no volume of its own.
+    pub at: Option<Locator>,
+    /// The transaction that made or condemned it and has not ended, by its tag or name
+    /// ([`Resource::stamped`]).
+    pub by: Option<TxId>,
+    /// What it occupies, where that is known without measuring.
+    pub size: Option<Bytes>,
 }

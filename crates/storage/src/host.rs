@@ -34,8 +34,8 @@ pub trait Host: Debug + Send + Sync {
     fn finish_home(&self, home: &Path, by: TxId) -> Result<()>;
     /// Renames a home as [`crate::Driver::rename`] does.
     fn rename_home(&self, from: &Resource, to: &Resource) -> Result<Outcome>;
-    /// Removes a home as [`crate::Driver::reclaim`] does.
-    fn reclaim_home(&self, what: &Resource) -> Result<Outcome>;
+    /// Removes a home as [`crate::Driver::reclaim_observed`] does.
+    fn reclaim_home(&self, what: &Resource, observer: &dyn Observer) -> Result<Outcome>;
     /// Replaces the content of a small file; `None` removes it. A new one gets `mode`.
     fn write(&self, file: &Path, content: Option<&[u8]>, mode: u32, by: TxId) -> Result<()>;
     /// Copies all files of one volume into another, empty one.
@@ -125,8 +125,8 @@ impl Host for RealHost {
         files::rename(from, to)
     }
 
-    fn reclaim_home(&self, what: &Resource) -> Result<Outcome> {
-        files::reclaim(what, &())
+    fn reclaim_home(&self, what: &Resource, observer: &dyn Observer) -> Result<Outcome> {
+        files::reclaim(what, observer)
     }
 
     fn write(&self, file: &Path, content: Option<&[u8]>, mode: u32, by: TxId) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -142,6 +142,22 @@ impl Resource {
             name.windows(stamp.len()).any(|w| w == stamp.as_bytes())
         })
     }
+
+    /// Its name without the mark of a transaction that it carries.
+    pub fn unmarked(&self) -> PathBuf {
+        let name = self.name.as_bytes();
+        let found = (0..name.len()).rev().find(|at| Mark::read(&name[*at..]).is_some());
+        let Some(at) = found else { return self.path().to_path_buf() };
+        // The mark and the point after it; what follows is the name.
+        let rest = name.get(at + MARK_LENGTH + 1..).unwrap_or_default();
+        PathBuf::from(OsString::from_vec([&name[..at], rest].concat()))
+    }
+
+    /// The transaction that made or condemned it, as its name tells, and which of both; the innermost, if several.
+    pub fn stamped(&self) -> Option<(Mark, TxId)> {
+        let name = self.name.as_bytes();
+        (0..name.len()).rev().find_map(|at| Mark::read(&name[at..]))
+    }
 }
 
 impl fmt::Display for Resource {
@@ -193,6 +209,9 @@ pub enum Mark {
     Old,
 }
 
+/// How long `.new-` and an id are.
+const MARK_LENGTH: usize = 21;
+
 impl Mark {
     /// The part of a name that proves whose it is.
     pub fn stamp(self, tx: TxId) -> String {
@@ -200,6 +219,19 @@ impl Mark {
             Self::New => format!(".new-{tx}"),
             Self::Old => format!(".old-{tx}"),
         }
+    }
+
+    /// The mark that `text` begins with, as [`Mark::sibling`] spells it.
+    fn read(text: &[u8]) -> Option<(Self, TxId)> {
+        let (mark, rest) = match (text.strip_prefix(b".new-"), text.strip_prefix(b".old-")) {
+            (Some(rest), _) => (Self::New, rest),
+            (_, Some(rest)) => (Self::Old, rest),
+            (None, None) => return None,
+        };
+        let digits = std::str::from_utf8(rest.get(..16)?).ok()?;
+        let spelled = digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let id = u64::from_str_radix(digits, 16).ok().filter(|_| spelled)?;
+        rest.get(16).is_none_or(|b| *b == b'.').then_some((mark, TxId(id)))
     }
 
     /// The sibling of `path` that carries the mark; hidden, as LXC passes over names that begin with a dot.
@@ -266,6 +298,18 @@ mod tests {
         assert!(Resource::new(driver, made.join("below")).carries(tx));
         assert!(!Resource::new(driver, made).carries(TxId(0xabd)));
         assert!(!Resource::new(driver, "/lxc/c1/rootfs").carries(tx));
+        let unmarked = Resource::new(driver, "/lxc/.old-0000000000000abc.c1/rootfs").unmarked();
+        assert_eq!(unmarked, Path::new("/lxc/c1/rootfs"));
+        for (name, stamped) in [
+            ("/lxc/.new-0000000000000abc.c1", Some((Mark::New, tx))),
+            ("/lxc/.old-0000000000000abc.c1/rootfs", Some((Mark::Old, tx))),
+            ("vg/.old-0000000000000abc", Some((Mark::Old, tx))),
+            ("/lxc/.new-0000000000000ABC.c1", None),
+            ("/lxc/.new-abc.c1", None),
+            ("/lxc/c1", None),
+        ] {
+            assert_eq!(Resource::new(driver, name).stamped(), stamped, "{name}");
+        }
     }
 
     #[test]

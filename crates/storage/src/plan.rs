@@ -158,6 +158,12 @@ impl Plan {
         self.doomed.extend(other.doomed);
     }
 
+    /// Whether it makes room: it deletes something, and makes nothing but small files.
+    pub fn only_deletes(&self) -> bool {
+        !self.doomed.is_empty()
+            && self.steps.iter().all(|s| matches!(s, Step::Move { .. } | Step::Write { .. }))
+    }
+
     /// Makes a volume at `to`: under a staged name first, then moved into place. Returns where it will be.
     pub fn make(
         &mut self,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hull_mount::Access;
@@ -16,6 +17,7 @@ use crate::lock::{Kind, VolumeLocks};
 use crate::name::{DriverName, Locator, TxId};
 use crate::placement::Placement;
 use crate::plan::{Content, Plan};
+use crate::reclaim::Reclaim;
 use crate::volume::{Activation, Bytes, Usage, VolumeInfo, VolumeSpec};
 
 /// Drivers made crash-safe: every operation happens wholly or not at all, whenever the process dies.
@@ -29,6 +31,9 @@ pub struct Store {
     host: Box<dyn Host>,
     locks: VolumeLocks,
     leftovers: Mutex<Vec<Error>>,
+    pub(crate) reclaim: Reclaim,
+    /// Whether something waits to be deleted that nobody is deleting.
+    pub(crate) pending: AtomicBool,
 }
 
 impl fmt::Debug for Store {
@@ -65,7 +70,15 @@ impl Store {
         host: Box<dyn Host>,
         locks: VolumeLocks,
     ) -> Self {
-        Self { drivers, journal, host, locks, leftovers: Mutex::default() }
+        Self {
+            drivers,
+            journal,
+            host,
+            locks,
+            leftovers: Mutex::default(),
+            reclaim: Reclaim::Now,
+            pending: AtomicBool::new(false),
+        }
     }
 
     /// The driver called `name`.
@@ -309,16 +322,40 @@ impl Store {
 
     /// Finishes or undoes what dead processes left. Safe to repeat, and to die in.
     ///
-    /// One record that cannot be settled does not keep the others from it.
+    /// One record that cannot be settled does not keep the others from it. Deleting is in nobody's way, so no other
+    /// recovery waits for it; what takes long is left for later if the store's [`Reclaim`] says so.
     pub fn recover(&self) -> Result<Recovered> {
         let mut recovered = Recovered::default();
-        let _recovering = self.journal.recovery()?;
-        for record in self.journal.orphans()? {
-            let Record { operation, id, .. } = record.clone();
-            match self.settle(record) {
-                Ok(()) => recovered.settled.push(operation),
-                Err(e) => recovered.failed.push(e.during("recover").with("of", format!("{operation} {id}"))),
+        let mut doomed: Vec<Record> = Vec::new();
+        let failed = |e: Error, operation: &str, id: TxId| {
+            self.journal.release(id);
+            e.during("recover").with("of", format!("{operation} {id}"))
+        };
+        {
+            let _recovering = self.journal.recovery()?;
+            let orphans = self.journal.orphans()?;
+            if self.reclaim == Reclaim::Now {
+                doomed = self.journal.condemned()?;
             }
+            for record in orphans {
+                let Record { operation, id, .. } = record.clone();
+                match self.finish_or_undo(record) {
+                    Ok(None) => recovered.settled.push(operation),
+                    Ok(Some(record)) => doomed.push(record),
+                    Err(e) => recovered.failed.push(failed(e, &operation, id)),
+                }
+            }
+        }
+        let patience = self.patience();
+        for record in doomed {
+            let Record { operation, id, .. } = record.clone();
+            match self.delete_doomed(record, &patience) {
+                Ok(_) => recovered.settled.push(operation),
+                Err(e) => recovered.failed.push(failed(e, &operation, id)),
+            }
+        }
+        if self.reclaim != Reclaim::Now {
+            self.notice_pending()?;
         }
         Ok(recovered)
     }

@@ -3,17 +3,20 @@
 //! ```text
 //! for each step: save "begun = i" durably, do step i
 //! save "committed" durably → finish homes, patch volumes, reclaim the doomed → erase the record
+//! what is doomed and takes long: save "reclaiming", give the record up; whoever adopts it reclaims the rest
 //! undo, newest first; after each undone step save "begun = i-1"; recovery = rollback = `settle`
 //! ```
 
 use hull_mount::Access;
+use hull_treecopy::Observer;
 
-use crate::driver::Source;
+use crate::driver::{Driver, Source};
 use crate::error::{Error, ErrorKind, Result};
 use crate::facets::{Blocks, Transfer};
 use crate::journal::Record;
-use crate::name::{Layout, Locator, TxId};
-use crate::plan::{Doomed, HOME, Plan, Step};
+use crate::name::{Layout, Locator, Resource, TxId};
+use crate::plan::{HOME, Plan, Step};
+use crate::reclaim::Patience;
 use crate::store::Store;
 use crate::stream;
 
@@ -35,7 +38,7 @@ impl Transaction<'_> {
         self.record.plan.append(plan);
         while self.record.begun < self.record.plan.steps.len() {
             self.record.begun += 1;
-            if let Err(e) = self.store.journal().save(&self.record) {
+            if let Err(e) = self.store.save(&self.record) {
                 // Nothing was begun: undoing it could only fail for the same reason, say a full disk. Later on
                 // the record may say more than was done, or less, and both must be undone in its order.
                 if self.record.begun == 1 {
@@ -44,7 +47,8 @@ impl Transaction<'_> {
                 return Err(e);
             }
             let step = &self.record.plan.steps[self.record.begun - 1];
-            self.store.perform(step, self.record.id)?;
+            // A step that failed for want of space has changed nothing, or is one that may be repeated.
+            self.store.reserving(&self.record.plan, || self.store.perform(step, self.record.id))?;
             self.store.host().persist(step)?;
         }
         Ok(())
@@ -56,15 +60,15 @@ impl Store {
     ///
     /// When `body` fails, its steps are undone; what could not be undone is added to the error and stays in
     /// the journal for [`Store::recover`]. What the transaction doomed is deleted after the commit; should
-    /// that fail, the operation has still succeeded, [`Store::leftovers`] says why, and `recover` goes on deleting.
+    /// that fail, the operation has still succeeded, [`Store::leftovers`] says why, and `recover` goes on deleting. By
+    /// [`crate::Reclaim::Later`] what takes long is not waited for.
     pub fn transact<T>(
         &self,
         operation: &'static str,
         body: impl FnOnce(&mut Transaction<'_>) -> Result<T>,
     ) -> Result<T> {
         let id = self.journal().next_id()?;
-        let record =
-            Record { id, operation: operation.into(), plan: Plan::default(), begun: 0, committed: false };
+        let record = Record::new(id, operation);
         let mut transaction = Transaction { store: self, record };
         let done = body(&mut transaction);
         let mut record = transaction.record;
@@ -72,17 +76,37 @@ impl Store {
             return done.map_err(|e| e.during(operation));
         }
         record.committed = done.is_ok();
-        match done.and_then(|value| self.journal().save(&record).map(|()| value)) {
+        match done.and_then(|value| self.save(&record).map(|()| value)) {
             Ok(value) => {
                 // Housekeeping, which `recover` repeats if it fails here.
-                if let Err(e) = self.settle(record) {
+                if let Err(e) = self.settle(record, &self.patience()) {
                     self.leave_behind(e.during(operation));
                 }
                 Ok(value)
             }
             // Whether the commit itself is durable is unknown, so only `recover` may decide.
-            Err(cause) if record.committed => Err(cause.during(operation)),
-            Err(cause) => Err(cause.during(operation).left_behind(self.settle(record).err())),
+            Err(cause) if record.committed => {
+                self.journal().release(id);
+                Err(cause.during(operation))
+            }
+            Err(cause) => {
+                Err(cause.during(operation).left_behind(self.settle(record, &self.patience()).err()))
+            }
+        }
+    }
+
+    fn save(&self, record: &Record) -> Result<()> {
+        self.reserving(&record.plan, || self.journal().save(record))
+    }
+
+    /// Does `act`. Should the disk be full, and `plan` only delete, it is done once more without the journal's
+    /// reserve: nothing else could make room.
+    fn reserving<T>(&self, plan: &Plan, act: impl Fn() -> Result<T>) -> Result<T> {
+        match act() {
+            Err(e) if e.kind() == ErrorKind::NoSpace && plan.only_deletes() => {
+                if self.journal().free_reserve()? { act() } else { Err(e) }
+            }
+            done => done,
         }
     }
 
@@ -140,7 +164,7 @@ impl Store {
             Step::Create { at, .. }
             | Step::Clone { at, .. }
             | Step::CreateBlocks { at, .. }
-            | Step::Receive { at, .. } => self.reclaim(at, by),
+            | Step::Receive { at, .. } => self.reclaim(at, by, &()),
             // The volume it filled goes with the step that made it.
             Step::Fill { .. } | Step::FillBlocks { .. } => Ok(()),
             Step::Move { from, to } => {
@@ -160,28 +184,24 @@ impl Store {
         }
     }
 
-    /// Rollback, roll-forward and crash recovery are this one function.
-    pub(crate) fn settle(&self, mut record: Record) -> Result<()> {
-        if record.committed {
-            for step in &record.plan.steps {
-                if let Step::MakeHome { home, .. } = step {
-                    self.host().finish_home(home, record.id)?;
-                }
-            }
-            for patch in &record.plan.patches {
-                let volume = self.driver(patch.at.driver())?.activate(&patch.at, Access::ReadWrite)?;
-                self.host().patch(&volume, &patch.dir, &patch.name, patch.content.as_bytes())?;
-            }
-            for doomed in &record.plan.doomed {
-                match doomed {
-                    Doomed::Volume(layout) => self.reclaim(layout, record.id)?,
-                    Doomed::Home(home) if home.carries(record.id) => {
-                        self.host().reclaim_home(home)?;
-                    }
-                    Doomed::Home(home) => return Err(not_ours(&home.to_string())),
-                }
-            }
-        } else {
+    /// Rollback, roll-forward and crash recovery are this one function. What cannot be settled is given up, so that
+    /// it can be tried again, by this process, too.
+    pub(crate) fn settle(&self, record: Record, patience: &Patience<'_>) -> Result<()> {
+        let id = record.id;
+        let settled = match self.finish_or_undo(record) {
+            Ok(Some(condemned)) => self.delete_doomed(condemned, patience).map(drop),
+            Ok(None) => Ok(()),
+            Err(e) => Err(e),
+        };
+        if settled.is_err() {
+            self.journal().release(id);
+        }
+        settled
+    }
+
+    /// Undoes what has not committed, and finishes what has, but for deleting: then the record comes back.
+    pub(crate) fn finish_or_undo(&self, mut record: Record) -> Result<Option<Record>> {
+        if !record.committed {
             // Each undone step leaves the record before the next is undone: names recur, so undoing one twice
             // after others could move what is no longer ours.
             let last = record.begun;
@@ -191,24 +211,44 @@ impl Store {
                 record.begun -= 1;
                 self.journal().save(&record)?;
             }
+            return self.journal().erase(record.id).map(|()| None);
         }
-        self.journal().erase(record.id)
+        // Once others have come and gone, a home may be another's, and a volume another one of that name.
+        if !record.reclaiming {
+            for step in &record.plan.steps {
+                if let Step::MakeHome { home, .. } = step {
+                    self.host().finish_home(home, record.id)?;
+                }
+            }
+            for patch in &record.plan.patches {
+                let volume = self.driver(patch.at.driver())?.activate(&patch.at, Access::ReadWrite)?;
+                self.host().patch(&volume, &patch.dir, &patch.name, patch.content.as_bytes())?;
+            }
+        }
+        Ok(Some(record))
     }
 
     /// The only place that deletes volumes, and only what this transaction can prove its own.
-    fn reclaim(&self, what: &Layout, by: TxId) -> Result<()> {
+    pub(crate) fn reclaim(&self, what: &Layout, by: TxId, observer: &dyn Observer) -> Result<()> {
         let driver = self.driver(what.at.driver())?;
-        for part in what.parts.iter().rev() {
-            if !driver.made_by(part, by)? {
-                return Err(not_ours(&part.to_string()));
-            }
-            driver.reclaim(part, by)?;
-        }
-        Ok(())
+        what.parts.iter().rev().try_for_each(|part| reclaim_part(driver, part, by, observer))
     }
 }
 
-fn not_ours(what: &str) -> Error {
+/// Deletes one part, if it is provably `by`'s.
+pub(crate) fn reclaim_part(
+    driver: &dyn Driver,
+    part: &Resource,
+    by: TxId,
+    observer: &dyn Observer,
+) -> Result<()> {
+    if !driver.made_by(part, by)? {
+        return Err(not_ours(&part.to_string()));
+    }
+    driver.reclaim_observed(part, by, observer).map(drop)
+}
+
+pub(crate) fn not_ours(what: &str) -> Error {
     Error::new(
         ErrorKind::Corrupt,
         format!(

@@ -1,7 +1,7 @@
 //! Random operations with deaths against a plain map, on the simulated stores.
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic, too")]
 
-use hull_storage::{DriverName, Journal, Record, Result, TxId};
+use hull_storage::{DriverName, Journal, Record, Result, Seen, TxId};
 use hull_storage_testkit::model::{SimSubject, Trial, run, sim};
 use hull_storage_testkit::sim::Lab;
 
@@ -36,6 +36,15 @@ impl Journal for NoCommit {
     }
     fn orphans(&self) -> Result<Vec<Record>> {
         self.0.orphans()
+    }
+    fn condemned(&self) -> Result<Vec<Record>> {
+        self.0.condemned()
+    }
+    fn release(&self, id: TxId) {
+        self.0.release(id);
+    }
+    fn look(&self) -> Result<Vec<Seen>> {
+        self.0.look()
     }
     fn next_id(&self) -> Result<TxId> {
         self.0.next_id()

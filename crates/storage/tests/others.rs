@@ -185,7 +185,7 @@ fn live_transactions_are_left_alone() {
 }
 
 fn record(id: u64) -> Record {
-    Record { id: TxId(id), operation: "test".into(), plan: Plan::default(), begun: 0, committed: false }
+    Record::new(TxId(id), "test")
 }
 
 #[test]

@@ -185,6 +185,15 @@ pub fn close_all_from(first: u32) -> Result<()> {
     if result == 0 { Ok(()) } else { Err(Error::last(describe())) }
 }
 
+/// Lets the calling process use the disk only when nobody else wants it: `ioprio_set(2)`, class idle.
+pub fn set_idle_io_priority() -> Result<()> {
+    const WHO_PROCESS: libc::c_int = 1;
+    const IDLE: libc::c_int = 3 << 13;
+    // SAFETY: the call takes numbers and changes only how this process is scheduled.
+    let result = unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0 as libc::c_int, IDLE) };
+    if result == 0 { Ok(()) } else { Err(Error::last("ioprio_set(idle)")) }
+}
+
 /// Lets descriptor number `raw` survive the next exec, after [`close_on_exec_from`]. Not open: `EBADF`.
 pub fn keep_on_exec(raw: i32) -> Result<()> {
     // SAFETY: fcntl checks the number; it changes only the close-on-exec flag.

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use hull_mount::{Access, MountPlan, MountSource};
 use hull_storage::files::Found;
 use hull_storage::{
-    Activation, Capabilities, CopyOnWrite, Driver, DriverName, Error, ErrorKind, Layout, Locator, Outcome,
-    Placement, Resource, Result, TxId, Usage, VolumeInfo, VolumeSpec, files, paths,
+    Activation, Capabilities, CopyOnWrite, Driver, DriverName, Error, ErrorKind, Layout, Locator, Observer,
+    Outcome, Placement, Resource, Result, TxId, Usage, VolumeInfo, VolumeSpec, files, paths,
 };
 use hull_sys::btrfs;
 
@@ -82,7 +82,11 @@ impl Driver for BtrfsDriver {
     }
 
     fn reclaim(&self, what: &Resource, _by: TxId) -> Result<Outcome> {
-        subvolume::reclaim(what)
+        subvolume::reclaim(what, &())
+    }
+
+    fn reclaim_observed(&self, what: &Resource, _by: TxId, observer: &dyn Observer) -> Result<Outcome> {
+        subvolume::reclaim(what, observer)
     }
 
     fn copy_on_write(&self) -> Option<&dyn CopyOnWrite> {

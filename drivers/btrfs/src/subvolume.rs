@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use hull_mount::table;
-use hull_storage::{Bytes, Error, ErrorKind, Locator, Outcome, Resource, Result, files, mark};
+use hull_storage::{Bytes, Error, ErrorKind, Locator, Observer, Outcome, Resource, Result, files, mark};
 use hull_sys::btrfs::{self, Nested};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, ResolveFlags, Uid};
@@ -82,7 +82,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
 ///
 /// Where the kernel refuses to delete a subvolume as such (see [`btrfs::delete_subvolume`]), it is emptied
 /// and removed as a directory, which its owner may do. May be called again after it was interrupted.
-pub(crate) fn reclaim(what: &Resource) -> Result<Outcome> {
+pub(crate) fn reclaim(what: &Resource, observer: &dyn Observer) -> Result<Outcome> {
     let path = what.path();
     if !files::exists(path)? {
         return Ok(Outcome::AlreadyDone);
@@ -90,12 +90,12 @@ pub(crate) fn reclaim(what: &Resource) -> Result<Outcome> {
     let (parent, name) = open_parent(path)?;
     if is_mounted_below(path, name) {
         // Deleting a subvolume would unmount it for everybody, silently; removing a tree refuses, and says what.
-        return files::reclaim(what, &());
+        return files::reclaim(what, observer);
     }
     match delete(&parent, name) {
         Ok(()) => Ok(Outcome::Done),
         // A plain directory, or no permission, or a name that is too long for the lookup: one way serves all.
-        Err(_) => files::reclaim(what, &()),
+        Err(_) => files::reclaim(what, observer),
     }
 }
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use hull_mount::{Access, MountPlan, MountSource};
 use hull_storage::files::Found;
 use hull_storage::{
-    Activation, Capabilities, Driver, DriverName, Error, ErrorKind, Layout, Locator, Outcome, Placement,
-    Resource, Result, TxId, Usage, VolumeInfo, VolumeSpec, files, mark, paths,
+    Activation, Capabilities, Driver, DriverName, Error, ErrorKind, Layout, Locator, Observer, Outcome,
+    Placement, Resource, Result, TxId, Usage, VolumeInfo, VolumeSpec, files, mark, paths,
 };
 
 use crate::{NAME, naming};
@@ -72,6 +72,10 @@ impl Driver for DirDriver {
 
     fn reclaim(&self, what: &Resource, _by: TxId) -> Result<Outcome> {
         files::reclaim(what, &())
+    }
+
+    fn reclaim_observed(&self, what: &Resource, _by: TxId, observer: &dyn Observer) -> Result<Outcome> {
+        files::reclaim(what, observer)
     }
 }
 

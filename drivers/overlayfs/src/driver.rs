@@ -4,8 +4,8 @@ use std::path::Path;
 
 use hull_mount::{Access, MountPlan, MountSource, Union, UpperDir};
 use hull_storage::{
-    Activation, Capabilities, CopyOnWrite, Driver, DriverName, Layout, Locator, Outcome, Placement, Resource,
-    Result, TxId, Usage, VolumeInfo, VolumeSpec, files, mark, paths,
+    Activation, Capabilities, CopyOnWrite, Driver, DriverName, Layout, Locator, Observer, Outcome, Placement,
+    Resource, Result, TxId, Usage, VolumeInfo, VolumeSpec, files, mark, paths,
 };
 use hull_unionfs::Chain;
 
@@ -103,6 +103,10 @@ impl Driver for OverlayDriver {
 
     fn reclaim(&self, what: &Resource, _by: TxId) -> Result<Outcome> {
         files::reclaim(what, &())
+    }
+
+    fn reclaim_observed(&self, what: &Resource, _by: TxId, observer: &dyn Observer) -> Result<Outcome> {
+        files::reclaim(what, observer)
     }
 
     fn copy_on_write(&self) -> Option<&dyn CopyOnWrite> {

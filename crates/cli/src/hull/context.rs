@@ -4,11 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use hull_container::Made;
+use hull_storage::Store;
 
+use crate::deletion;
 use crate::environment::Environment;
 use crate::errors::{Failure, one_line};
 use crate::lxc::trimmed;
 use crate::output;
+use crate::progress::Progress;
 use crate::session::{Purpose, Session};
 
 /// The options all commands take.
@@ -67,6 +70,14 @@ impl Context {
         if !self.quiet {
             output::complain(format_args!("hull: {}", one_line(text)));
         }
+    }
+
+    /// Returns once nothing is left to be deleted; the first Ctrl-C leaves the rest to the background.
+    pub(crate) fn wait_for_deletion(&self, store: &Store) -> Result<(), Failure> {
+        let mut failed = deletion::finish(store, &Progress::new(self.quiet)?)?.failed;
+        let Some(last) = failed.pop() else { return Ok(()) };
+        failed.iter().for_each(|e| self.warn(&e.to_string()));
+        Err(last.into())
     }
 
     /// Tells of a change: the plan if it was only planned, else `done` and the place and method.

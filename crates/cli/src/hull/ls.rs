@@ -6,6 +6,7 @@ use hull_ipc::State;
 use serde::Serialize;
 
 use super::context::Context;
+use crate::deletion;
 use crate::errors::{Failure, Outcome};
 use crate::facts::Facts;
 use crate::output;
@@ -118,6 +119,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Outcome {
     if args.json {
         output::json(&rows)?;
         return Ok(ExitCode::SUCCESS);
+    }
+    let doomed = deletion::under_way(containers.store());
+    for name in doomed.iter().flat_map(|seen| deletion::doomed_names(&seen.record)) {
+        context.warn(&format!("{name} is destroyed, and its files are being deleted"));
     }
     for row in &rows {
         if let Some(error) = &row.error {

@@ -13,10 +13,12 @@ mod ls;
 mod recover;
 mod rename;
 mod restore;
+mod scan;
 mod snapshot;
 mod start;
 mod stop;
 mod volume;
+pub(crate) mod volumes;
 mod wait;
 
 use std::ffi::OsString;
@@ -29,6 +31,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::errors::{Failure, Outcome, one_line};
 use crate::output;
 use context::{Context, Shared};
+pub(crate) use destroy::stop_all;
 
 /// Linux containers on any backing store.
 #[derive(Debug, Parser)]
@@ -44,6 +47,9 @@ struct Hull {
     /// Delete a throw-away container once it stops; `lxc-copy -e` runs this in the background
     #[arg(long, hide = true, num_args = 2, value_names = ["LXCPATH", "NAME"])]
     reap: Option<Vec<String>>,
+    /// Delete what commands left for later, of containers in LXCPATH or of bare volumes; they run this in the background
+    #[arg(long, hide = true, num_args = 0..=1, value_name = "LXCPATH")]
+    reclaim: Option<Option<PathBuf>>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -101,6 +107,10 @@ fn dispatch(parsed: Hull) -> Outcome {
     if let Some([lxcpath, name]) = parsed.reap.as_deref() {
         let environment = crate::environment::Environment::read()?;
         crate::lxc::reap(&environment, lxcpath.into(), name)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(lxcpath) = parsed.reclaim {
+        crate::deletion::work(&crate::environment::Environment::read()?, lxcpath)?;
         return Ok(ExitCode::SUCCESS);
     }
     let Some(command) = parsed.command else {

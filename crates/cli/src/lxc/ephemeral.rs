@@ -8,7 +8,7 @@ use std::time::Duration;
 use hull_config::Config;
 use hull_container::{CloneRequest, Container, DestroyRequest, ErrorKind};
 use hull_ipc::State;
-use hull_storage::files;
+use hull_storage::{Reclaim, files};
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::call::Call;
@@ -61,7 +61,8 @@ pub(super) fn run(call: &Call<'_>, original: &Container<'_>, mut request: CloneR
 
 /// Waits until the container stops for good, then deletes it. The monitor may still be cleaning up.
 pub(crate) fn reap(environment: &Environment, lxcpath: PathBuf, name: &str) -> Result<(), Failure> {
-    let session = Session::open(environment, lxcpath, Purpose::Look, true)?;
+    // Nobody waits for this process, so it deletes all itself.
+    let session = Session::open_to(environment, lxcpath, (Purpose::Look, Reclaim::Now), true)?;
     let container = session.containers().existing(name)?;
     container.client().wait(&[State::Stopped], None)?;
     let mut tries = 0;

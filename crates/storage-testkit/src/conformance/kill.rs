@@ -13,8 +13,8 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 
 use hull_storage::{
-    Access, CloneMode, Content, Durability, FileJournal, Locator, Placement, Plan, RealHost, Registration,
-    Source, Store, TxId, VolumeSpec, lies_in,
+    Access, CloneMode, Content, Durability, Effort, FileJournal, Locator, Placement, Plan, RealHost, Reclaim,
+    Registration, Source, Store, TxId, VolumeSpec, lies_in,
 };
 use rustix::process::{Signal, getpid, kill_process};
 
@@ -33,10 +33,16 @@ pub(super) const CASES: &[Case] = &[
     Case { name: "kill::destroy", needs: &[], run: |b| everywhere(b, "destroy") },
     Case { name: "kill::make_home", needs: &[], run: |b| everywhere(b, "make_home") },
     Case { name: "kill::destroy_home", needs: &[], run: |b| everywhere(b, "destroy_home") },
+    Case { name: "kill::destroy_later", needs: &[], run: |b| everywhere(b, "destroy_later") },
+    Case { name: "kill::destroy_home_later", needs: &[], run: |b| everywhere(b, "destroy_home_later") },
+    Case { name: "kill::restore_later", needs: &[], run: |b| everywhere(b, "restore_later") },
 ];
 
 /// The first argument of a child.
 const CHILD: &str = "--hull-child";
+
+/// The end of an operation's name when what it dooms is deleted afterwards, by the same process.
+const LATER: &str = "_later";
 
 /// What every operation starts from.
 struct Scene {
@@ -64,6 +70,7 @@ fn everywhere(bench: &Bench, operation: &str) -> CaseResult {
     let after = whole.world()?;
     whole.bench.require_clean()?;
     let (mut kills, mut of_recoveries) = (0, 0);
+    let recovery = if operation.ends_with(LATER) { "recover_later" } else { "recover" };
     for act in 0.. {
         let round = Round::prepare(bench, &format!("at{act}"), operation)?;
         let before = round.world()?;
@@ -73,7 +80,7 @@ fn everywhere(bench: &Bench, operation: &str) -> CaseResult {
         }
         kills += 1;
         for act in 0.. {
-            if !round.die_at("recover", Some(act))? {
+            if !round.die_at(recovery, Some(act))? {
                 break;
             }
             of_recoveries += 1;
@@ -175,7 +182,7 @@ impl Scene {
             "clone" => plan(CloneMode::SnapshotElseCopy, write, &to)?,
             "snapshot" => plan(CloneMode::SnapshotElseCopy, read, &to)?,
             "copy" => plan(CloneMode::Copy, write, &to)?,
-            "restore" => store.plan_restore(&self.snapshot, &self.volume, TxId(0))?.at,
+            "restore" | "restore_later" => store.plan_restore(&self.snapshot, &self.volume, TxId(0))?.at,
             "rename" => store.plan_rename(&self.volume, &to)?.at,
             "make_home" => plan(CloneMode::SnapshotElseCopy, write, &new_home(bench))?,
             _ => self.volume.clone(),
@@ -184,6 +191,13 @@ impl Scene {
 
     /// Carries the operation out.
     fn perform(&self, bench: &Bench, store: &Store, operation: &str) -> Checked<()> {
+        if let Some(operation) = operation.strip_suffix(LATER) {
+            self.perform(bench, store, operation)?;
+            return match store.reclaim_pending(&())?.failed.into_iter().next() {
+                Some(e) => Err(e.into()),
+                None => Ok(()),
+            };
+        }
         let to = bench.place("target");
         let driver = bench.driver().name();
         let clone =
@@ -276,7 +290,10 @@ fn obey(of: &Registration, grounds: &[Ground], arguments: impl Iterator<Item = O
         }),
         Err(_) => Faults::none(Counted::Changes),
     };
-    let store = faulty_store(&bench, &faults);
+    let mut store = faulty_store(&bench, &faults);
+    if operation.ends_with(LATER) {
+        store = store.with_reclaim(Reclaim::Later(Effort::NONE));
+    }
     let scene = Scene {
         volume: Locator::try_from(volume.clone())?,
         snapshot: Locator::try_from(snapshot.clone())?,

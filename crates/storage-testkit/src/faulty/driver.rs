@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use hull_mount::Access;
 use hull_storage::{
-    Activation, BlockImage, Blocks, Bytes, Capabilities, Capacity, CopyOnWrite, Driver, DriverName, Error,
-    ErrorKind, Layout, Locator, Offer, Outcome, Placement, Resource, Result, Source, StreamFormat, Transfer,
-    TxId, Usage, VolumeInfo, VolumeSpec,
+    Activation, BlockImage, Blocks, Bytes, Capabilities, Capacity, CopyOnWrite, Driver, DriverName,
+    Enumerate, Error, ErrorKind, Layout, Listed, Locator, Observer, Offer, Outcome, Placement, Resource,
+    Result, Source, StreamFormat, Transfer, TxId, Usage, VolumeInfo, VolumeSpec,
 };
 use rustix::fd::BorrowedFd;
 
@@ -81,6 +81,10 @@ impl Driver for FaultyDriver {
         self.faults.change("Driver::reclaim", || self.inner.reclaim(what, by))
     }
 
+    fn reclaim_observed(&self, what: &Resource, by: TxId, observer: &dyn Observer) -> Result<Outcome> {
+        self.faults.change("Driver::reclaim", || self.inner.reclaim_observed(what, by, observer))
+    }
+
     fn made_by(&self, what: &Resource, tx: TxId) -> Result<bool> {
         self.faults.look("Driver::made_by", || self.inner.made_by(what, tx))
     }
@@ -104,6 +108,10 @@ impl Driver for FaultyDriver {
     fn transfer(&self) -> Option<&dyn Transfer> {
         self.inner.transfer().map(|_| self as &dyn Transfer)
     }
+
+    fn enumerate(&self) -> Option<&dyn Enumerate> {
+        self.inner.enumerate().map(|_| self as &dyn Enumerate)
+    }
 }
 
 /// What is said of a facet that the wrapped driver has not; the wrapper hands out only those that it has.
@@ -120,6 +128,14 @@ impl CopyOnWrite for FaultyDriver {
     fn clone_volume(&self, from: Source<'_>, to: &Layout, access: Access, by: TxId) -> Result<()> {
         let facet = self.inner.copy_on_write().ok_or_else(absent)?;
         self.faults.change("CopyOnWrite::clone_volume", || facet.clone_volume(from, to, access, by))
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl Enumerate for FaultyDriver {
+    fn list(&self) -> Result<Vec<Listed>> {
+        let facet = self.inner.enumerate().ok_or_else(absent)?;
+        self.faults.look("Enumerate::list", || facet.list())
     }
 }
 

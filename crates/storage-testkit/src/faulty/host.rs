@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use hull_storage::{Activation, BlockImage, Host, Outcome, Resource, Result, Step, TxId};
+use hull_storage::{Activation, BlockImage, Host, Observer, Outcome, Resource, Result, Step, TxId};
 
 use super::Faults;
 
@@ -38,8 +38,8 @@ impl Host for FaultyHost {
         self.faults.change("Host::rename_home", || self.inner.rename_home(from, to))
     }
 
-    fn reclaim_home(&self, what: &Resource) -> Result<Outcome> {
-        self.faults.change("Host::reclaim_home", || self.inner.reclaim_home(what))
+    fn reclaim_home(&self, what: &Resource, observer: &dyn Observer) -> Result<Outcome> {
+        self.faults.change("Host::reclaim_home", || self.inner.reclaim_home(what, observer))
     }
 
     fn write(&self, file: &Path, content: Option<&[u8]>, mode: u32, by: TxId) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use hull_storage::lock::FileLock;
-use hull_storage::{Journal, Record, Result, TxId};
+use hull_storage::{Journal, Record, Result, Seen, TxId};
 
 use super::Faults;
 
@@ -39,6 +39,26 @@ impl Journal for FaultyJournal {
 
     fn orphans(&self) -> Result<Vec<Record>> {
         self.faults.look("Journal::orphans", || self.inner.orphans())
+    }
+
+    fn condemned(&self) -> Result<Vec<Record>> {
+        self.faults.look("Journal::condemned", || self.inner.condemned())
+    }
+
+    fn release(&self, id: TxId) {
+        self.inner.release(id);
+    }
+
+    fn look(&self) -> Result<Vec<Seen>> {
+        self.faults.look("Journal::look", || self.inner.look())
+    }
+
+    fn sole(&self) -> Result<Option<FileLock>> {
+        self.faults.look("Journal::sole", || self.inner.sole())
+    }
+
+    fn free_reserve(&self) -> Result<bool> {
+        self.inner.free_reserve()
     }
 
     fn recovery(&self) -> Result<Option<FileLock>> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use hull_mount::MountSource;
 use hull_storage::host::PARTIAL;
 use hull_storage::{
-    Activation, BlockImage, Error, ErrorKind, Host, Mark, Outcome, Resource, Result, Step, TxId,
+    Activation, BlockImage, Error, ErrorKind, Host, Mark, Observer, Outcome, Resource, Result, Step, TxId,
 };
 
 use super::driver::meta;
@@ -63,7 +63,7 @@ impl Host for SimHost {
         self.0.effect(|d| d.rename(from.path(), to.path()))
     }
 
-    fn reclaim_home(&self, what: &Resource) -> Result<Outcome> {
+    fn reclaim_home(&self, what: &Resource, _: &dyn Observer) -> Result<Outcome> {
         self.remove_home(what.path())
     }
 

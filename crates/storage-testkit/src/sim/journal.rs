@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hull_storage::{Journal, Record, Result, TxId};
+use hull_storage::{Journal, Record, Result, Seen, TxId};
 
 use super::Machine;
 
@@ -30,7 +30,19 @@ impl Journal for SimJournal {
     }
 
     fn orphans(&self) -> Result<Vec<Record>> {
-        self.machine.adopt(&Arc::downgrade(&self.process))
+        self.machine.adopt(&Arc::downgrade(&self.process), false)
+    }
+
+    fn condemned(&self) -> Result<Vec<Record>> {
+        self.machine.adopt(&Arc::downgrade(&self.process), true)
+    }
+
+    fn release(&self, id: TxId) {
+        self.machine.release(id);
+    }
+
+    fn look(&self) -> Result<Vec<Seen>> {
+        self.machine.seen()
     }
 
     fn next_id(&self) -> Result<TxId> {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use hull_storage::lock::{VolumeLocks, Wait};
-use hull_storage::{Cost, Driver, DriverName, Host, Journal, Store, Tie};
+use hull_storage::{Cost, Driver, DriverName, Host, Journal, Reclaim, Store, Tie};
 
 use super::{Machine, SimDriver, SimHost, SimJournal};
 
@@ -17,6 +17,7 @@ pub struct Lab {
     drivers: Drivers,
     journal: WrapJournal,
     host: WrapHost,
+    reclaim: Reclaim,
     /// Real, so that an operation that waits for itself is found.
     locks: tempfile::TempDir,
 }
@@ -60,6 +61,7 @@ impl Lab {
             drivers: Box::new(drivers),
             journal: Box::new(|j| j),
             host: Box::new(|h| h),
+            reclaim: Reclaim::Now,
             locks: tempfile::tempdir()?,
         })
     }
@@ -82,6 +84,12 @@ impl Lab {
         Self { host: Box::new(wrap), ..self }
     }
 
+    /// The lab with stores that delete now, or later.
+    #[must_use]
+    pub fn with_reclaim(self, reclaim: Reclaim) -> Self {
+        Self { reclaim, ..self }
+    }
+
     /// A new process on `machine`. It dies when the store is dropped.
     pub fn store(&self, machine: &Machine) -> Store {
         Store::new(
@@ -90,5 +98,6 @@ impl Lab {
             (self.host)(Box::new(SimHost(machine.clone()))),
             VolumeLocks::new(self.locks.path(), Wait::No),
         )
+        .with_reclaim(self.reclaim)
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use hull_storage::{Error, ErrorKind, Outcome, Record, Result, TxId};
+use hull_storage::{Error, ErrorKind, Outcome, Record, Result, Seen, TxId};
 
 use super::disk::{Disk, Node};
 
@@ -125,11 +125,29 @@ impl Machine {
         Ok(())
     }
 
-    /// The records whose process is gone, from now on `owner`'s.
-    pub(super) fn adopt(&self, owner: &Weak<()>) -> Result<Vec<Record>> {
+    pub(super) fn release(&self, id: TxId) {
+        if let Some((_, owner)) = self.state().records.get_mut(&id) {
+            *owner = Weak::new();
+        }
+    }
+
+    pub(super) fn seen(&self) -> Result<Vec<Seen>> {
+        self.look(|_| ())?;
+        let seen = |(record, owner): &(Record, Weak<()>)| Seen {
+            record: record.clone(),
+            held: owner.strong_count() > 0,
+        };
+        Ok(self.state().records.values().map(seen).collect())
+    }
+
+    /// The records whose process is gone that are `reclaiming`, or not, from now on `owner`'s.
+    pub(super) fn adopt(&self, owner: &Weak<()>, reclaiming: bool) -> Result<Vec<Record>> {
         self.look(|_| ())?;
         let mut state = self.state();
-        let orphans = state.records.values_mut().filter(|(_, process)| process.strong_count() == 0);
+        let orphans = state
+            .records
+            .values_mut()
+            .filter(|(record, process)| process.strong_count() == 0 && record.reclaiming == reclaiming);
         Ok(orphans
             .map(|(record, process)| {
                 *process = Weak::clone(owner);

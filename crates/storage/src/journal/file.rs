@@ -16,7 +16,7 @@ use hull_sys::lock::{Contention, Kind, Outcome, flock};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
-use super::{Journal, Record};
+use super::{Journal, Record, Seen, reserve};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lock::{FileLock, Wait};
 use crate::name::TxId;
@@ -55,7 +55,12 @@ enum Line {
     /// All that was decided so far.
     Plan { id: TxId, operation: String, plan: Plan },
     /// How far it has come.
-    State { begun: usize, committed: bool },
+    State {
+        begun: usize,
+        committed: bool,
+        #[serde(default)]
+        reclaiming: bool,
+    },
 }
 
 impl FileJournal {
@@ -84,13 +89,21 @@ impl FileJournal {
         }
     }
 
-    fn create(&self, id: TxId) -> Result<std::fs::File> {
+    fn create(&self, id: TxId, plan: &Plan) -> Result<std::fs::File> {
         make_dir(&self.dir)?;
         let _making = self.lock_dir()?;
+        reserve::keep(&self.dir);
         let path = self.path(id);
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::APPEND | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(CWD, &path, flags, Mode::RUSR | Mode::WUSR)
-            .map_err(|e| Error::os(format!("cannot make the journal record {}", path.display()), e))?;
+        let made = match rustix::fs::openat(CWD, &path, flags, Mode::RUSR | Mode::WUSR) {
+            Err(rustix::io::Errno::NOSPC) if plan.only_deletes() && reserve::take_spare(&self.dir, &path) => {
+                let flags = flags.difference(OFlags::CREATE | OFlags::EXCL);
+                rustix::fs::openat(CWD, &path, flags, Mode::empty())
+            }
+            made => made,
+        };
+        let file =
+            made.map_err(|e| Error::os(format!("cannot make the journal record {}", path.display()), e))?;
         match flock(&file, Kind::Exclusive, Contention::Fail)? {
             Outcome::Taken => Ok(file.into()),
             Outcome::Held => {
@@ -99,8 +112,8 @@ impl FileJournal {
         }
     }
 
-    /// Adopts the record at `path`; `None` if it is somebody's, or gone.
-    fn adopt(&self, path: &Path) -> Result<Option<Record>> {
+    /// Adopts the record at `path` if it is `reclaiming`, or not; `None` if it is somebody's, or gone.
+    fn adopt(&self, path: &Path, reclaiming: bool) -> Result<Option<Record>> {
         let failed = |e| Error::os(format!("cannot read the journal record {}", path.display()), e);
         let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let file = match rustix::fs::openat(CWD, path, flags, Mode::empty()) {
@@ -125,6 +138,9 @@ impl FileJournal {
             let _ = rustix::fs::unlink(path);
             return Ok(None);
         };
+        if record.reclaiming != reclaiming {
+            return Ok(None);
+        }
         // A line cut short must not run into the next one.
         if text.last().is_some_and(|&b| b != b'\n') {
             file.write_all(b"\n").map_err(|e| {
@@ -134,6 +150,21 @@ impl FileJournal {
         let plan = size(&record.plan);
         self.owned().insert(record.id, Owned { file, plan });
         Ok(Some(record))
+    }
+
+    /// Adopts all records whose process is gone that are `reclaiming`, or not.
+    fn adopt_all(&self, reclaiming: bool) -> Result<Vec<Record>> {
+        let mut names = self.names()?;
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        names.sort();
+        let _adopting = self.lock_dir()?;
+        let mut adopted = Vec::new();
+        for name in names {
+            adopted.extend(self.adopt(&self.dir.join(name), reclaiming)?);
+        }
+        Ok(adopted)
     }
 
     /// The records there are, whoever's.
@@ -158,7 +189,7 @@ impl FileJournal {
 
 const SUFFIX: &str = ".record";
 
-/// How long to wait for somebody else's recovery, which may be deleting large trees.
+/// How long to wait for somebody else's recovery, which may be undoing a large copy.
 const RECOVERY: Duration = Duration::from_secs(600);
 
 impl Journal for FileJournal {
@@ -166,7 +197,7 @@ impl Journal for FileJournal {
         let mut owned = self.owned();
         let fresh = !owned.contains_key(&record.id);
         if fresh {
-            owned.insert(record.id, Owned { file: self.create(record.id)?, plan: (0, 0, 0) });
+            owned.insert(record.id, Owned { file: self.create(record.id, &record.plan)?, plan: (0, 0, 0) });
         }
         let entry = owned.get_mut(&record.id).expect("it was inserted above");
         let plan = size(&record.plan);
@@ -176,12 +207,18 @@ impl Journal for FileJournal {
                 Line::Plan { id: record.id, operation: record.operation.clone(), plan: record.plan.clone() };
             add(&mut text, &line)?;
         }
-        add(&mut text, &Line::State { begun: record.begun, committed: record.committed })?;
+        let Record { begun, committed, reclaiming, .. } = *record;
+        add(&mut text, &Line::State { begun, committed, reclaiming })?;
         let failed = |e: std::io::Error| {
             let errno = rustix::io::Errno::from_io_error(&e).unwrap_or(rustix::io::Errno::IO);
             Error::os(format!("cannot write the journal record {}", self.path(record.id).display()), errno)
         };
-        entry.file.write_all(&text).map_err(failed)?;
+        let length = entry.file.metadata().map_err(failed)?.len();
+        if let Err(e) = entry.file.write_all(&text) {
+            // Half a line would spoil the next one.
+            let _ = entry.file.set_len(length);
+            return Err(failed(e));
+        }
         entry.plan = plan;
         if self.durability == Durability::Power {
             entry.file.sync_data().map_err(failed)?;
@@ -215,17 +252,53 @@ impl Journal for FileJournal {
     }
 
     fn orphans(&self) -> Result<Vec<Record>> {
+        self.adopt_all(false)
+    }
+
+    fn condemned(&self) -> Result<Vec<Record>> {
+        self.adopt_all(true)
+    }
+
+    fn release(&self, id: TxId) {
+        if let Some(owned) = self.owned().remove(&id) {
+            // Closing it would do, were it not for children of other threads that have not come to their exec yet.
+            let _ = rustix::fs::flock(&owned.file, rustix::fs::FlockOperation::Unlock);
+        }
+    }
+
+    fn look(&self) -> Result<Vec<Seen>> {
         let mut names = self.names()?;
         if names.is_empty() {
             return Ok(Vec::new());
         }
         names.sort();
+        // To see whether a record is locked is to lock it, which nobody may take for its owner's lock.
         let _adopting = self.lock_dir()?;
-        let mut orphans = Vec::new();
-        for name in names {
-            orphans.extend(self.adopt(&self.dir.join(name))?);
+        let mut all = Vec::new();
+        for path in names.into_iter().map(|name| self.dir.join(name)) {
+            let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+            let Ok(file) = rustix::fs::openat(CWD, &path, flags, Mode::empty()) else { continue };
+            let mut file = std::fs::File::from(file);
+            let mut text = Vec::new();
+            if file.read_to_end(&mut text).is_err() {
+                continue;
+            }
+            let held = flock(&file, Kind::Exclusive, Contention::Fail)? == Outcome::Held;
+            all.extend(fold(&text).map(|record| Seen { record, held }));
         }
-        Ok(orphans)
+        Ok(all)
+    }
+
+    fn sole(&self) -> Result<Option<FileLock>> {
+        if self.names()?.is_empty() {
+            return Ok(None);
+        }
+        let path = self.dir.join(".reclaim");
+        FileLock::acquire(&path, Kind::Exclusive, Wait::No, &"what is to be deleted").map(Some)
+    }
+
+    fn free_reserve(&self) -> Result<bool> {
+        reserve::free(&self.dir)
     }
 
     fn next_id(&self) -> Result<TxId> {
@@ -248,11 +321,11 @@ fn fold(text: &[u8]) -> Option<Record> {
     for line in text.split_inclusive(|&b| b == b'\n').filter_map(|l| l.strip_suffix(b"\n")) {
         match (serde_json::from_slice(line), &mut record) {
             (Ok(Line::Plan { id, operation, plan }), None) => {
-                record = Some(Record { id, operation, plan, begun: 0, committed: false });
+                record = Some(Record { plan, ..Record::new(id, operation) });
             }
             (Ok(Line::Plan { plan, .. }), Some(record)) => record.plan = plan,
-            (Ok(Line::State { begun, committed }), Some(record)) => {
-                (record.begun, record.committed) = (begun, committed);
+            (Ok(Line::State { begun, committed, reclaiming }), Some(record)) => {
+                (record.begun, record.committed, record.reclaiming) = (begun, committed, reclaiming);
                 seen_state = true;
             }
             // A line cut short and mended, or a state without a plan: never saved.
@@ -291,7 +364,7 @@ mod tests {
     use super::*;
 
     fn record(id: u64) -> Record {
-        Record { id: TxId(id), operation: "test".into(), plan: Plan::default(), begun: 0, committed: false }
+        Record::new(TxId(id), "test")
     }
 
     #[test]
@@ -308,6 +381,25 @@ mod tests {
         assert_eq!(found[0].begun, 3);
         theirs.erase(TxId(1)).unwrap();
         assert_eq!(theirs.orphans().unwrap(), []);
+    }
+
+    #[test]
+    fn what_is_only_to_be_deleted_is_adopted_apart_and_can_be_given_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = || FileJournal::new(dir.path(), Durability::Crash);
+        let (first, other) = (journal(), journal());
+        let condemned = Record { committed: true, reclaiming: true, ..record(1) };
+        first.save(&condemned).unwrap();
+        assert_eq!(other.condemned().unwrap(), [], "its owner lives");
+        assert_eq!(other.look().unwrap(), [Seen { record: condemned.clone(), held: true }]);
+        first.release(TxId(1));
+        assert_eq!(other.orphans().unwrap(), [], "there is nothing to finish or to undo");
+        assert_eq!(other.look().unwrap(), [Seen { record: condemned.clone(), held: false }]);
+        assert_eq!(other.condemned().unwrap(), [condemned]);
+        let sole = other.sole().unwrap();
+        assert_eq!(first.sole().unwrap_err().kind(), ErrorKind::InUse);
+        drop(sole);
+        assert!(first.sole().unwrap().is_some());
     }
 
     #[test]

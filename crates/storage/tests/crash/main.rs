@@ -1,6 +1,7 @@
 //! The crash loop over every operation, and over what owners of volumes compose of them.
 #![allow(clippy::unwrap_used, reason = "helpers of tests may panic, too")]
 
+mod later;
 mod operations;
 mod owners;
 mod teeth;

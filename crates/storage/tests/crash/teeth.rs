@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use super::*;
-use hull_storage::{Journal, Record, TxId, VolumeSpec};
+use hull_storage::{Journal, Record, Seen, TxId, VolumeSpec};
 use hull_storage_testkit::crash::Torn;
 
 /// What a journal leaves out.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Without {
+pub(super) enum Without {
     /// Nothing.
     Nothing,
     /// The commit.
@@ -22,6 +22,13 @@ enum Without {
     Progress,
     /// Any record.
     Records,
+    /// That only the deletion is left.
+    Reclaiming,
+}
+
+/// `inner` without what `without` says.
+pub(super) fn mutant(inner: Box<dyn Journal>, without: Without) -> Box<dyn Journal> {
+    Box::new(Mutant { inner, without, last: Mutex::new(BTreeMap::new()) })
 }
 
 struct Mutant {
@@ -42,6 +49,7 @@ impl Journal for Mutant {
             }
             (Without::Progress, Some(_)) if !record.committed => Ok(()),
             (Without::Records, _) => Ok(()),
+            (Without::Reclaiming, _) => self.inner.save(&Record { reclaiming: false, ..record.clone() }),
             _ => self.inner.save(record),
         }
     }
@@ -56,6 +64,18 @@ impl Journal for Mutant {
         Ok(orphans)
     }
 
+    fn condemned(&self) -> Result<Vec<Record>> {
+        self.inner.condemned()
+    }
+
+    fn release(&self, id: TxId) {
+        self.inner.release(id);
+    }
+
+    fn look(&self) -> Result<Vec<Seen>> {
+        self.inner.look()
+    }
+
     fn next_id(&self) -> Result<TxId> {
         self.inner.next_id()
     }
@@ -63,9 +83,7 @@ impl Journal for Mutant {
 
 /// Restore on a store with clones: it makes, moves aside, moves into place and deletes.
 fn restore(without: Without) -> std::result::Result<CrashPoints, Torn> {
-    let lab = Lab::new()
-        .unwrap()
-        .with_journal(move |inner| Box::new(Mutant { inner, without, last: Mutex::new(BTreeMap::new()) }));
+    let lab = Lab::new().unwrap().with_journal(move |inner| mutant(inner, without));
     let snapshot = SimDriver::snapshot(Disk::default(), "/v/s", OLD);
     let before = with(snapshot.clone(), "/v/a", NEW);
     let after = with(snapshot, "/v/a", OLD);

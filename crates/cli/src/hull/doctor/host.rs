@@ -5,9 +5,11 @@ use std::path::Path;
 use hull_storage::Availability;
 use serde::Serialize;
 
+use super::super::volumes;
 use super::Context;
 use crate::errors::Failure;
 use crate::output;
+use crate::session::Purpose;
 
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -75,6 +77,7 @@ pub(super) fn examine(json: bool, context: &Context) -> Result<bool, Failure> {
             monitor(context),
             templates(context),
             lxcpath(context),
+            deletion(context)?,
         ],
         stores: stores(context),
     };
@@ -270,6 +273,34 @@ fn lxcpath(context: &Context) -> Check {
         (true, false) => Check::note("lxcpath", format!("{shown} may not be written to"), "use --lxcpath"),
         (false, _) => Check::good("lxcpath", format!("{shown}, made by the first `hull create`")),
     }
+}
+
+/// What interrupted commands left in the journals, and what is still to be deleted.
+fn deletion(context: &Context) -> Result<Check, Failure> {
+    const NAME: &str = "journal";
+    let session = context.session(Purpose::Look)?;
+    let volumes = volumes::open(&context.environment, Purpose::Look, context.quiet)?;
+    let mut all = Vec::new();
+    for store in [session.containers().store(), &*volumes] {
+        match store.unfinished() {
+            Ok(seen) => all.extend(seen),
+            Err(e) => return Ok(Check::note(NAME, e.to_string(), "become its owner, or root")),
+        }
+    }
+    let count =
+        |reclaiming, held| all.iter().filter(|s| (s.record.reclaiming, s.held) == (reclaiming, held)).count();
+    let (interrupted, waiting, deleting) = (count(false, false), count(true, false), count(true, true));
+    Ok(match (interrupted, waiting) {
+        (0, 0) if deleting == 0 => Check::good(NAME, "nothing is left unsettled"),
+        (0, 0) => Check::good(NAME, format!("what {deleting} operations left is being deleted")),
+        _ => Check::note(
+            NAME,
+            format!(
+                "{interrupted} operations were interrupted, and what {waiting} left is not being deleted"
+            ),
+            "hull recover settles the one, hull recover --reclaim deletes the other, or they say why they cannot",
+        ),
+    })
 }
 
 fn stores(context: &Context) -> Vec<StoreRow> {

@@ -165,6 +165,9 @@ pub(super) struct Remove {
     /// Delete also what Hull did not make
     #[arg(long)]
     foreign: bool,
+    /// Return only once all files are deleted; usually that goes on in the background
+    #[arg(short, long)]
+    wait: bool,
     /// Print what would be done and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -187,6 +190,9 @@ pub(super) fn remove(args: &Remove, context: &Context) -> Result<(), Failure> {
         store.destroy(at)?;
         store.leftovers().iter().for_each(|e| context.warn(&format!("{e}; `hull recover` tries again")));
         context.say(format!("deleted {at}"))?;
+    }
+    if args.wait && !args.dry_run {
+        context.wait_for_deletion(&store)?;
     }
     Ok(())
 }

@@ -9,17 +9,13 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Subcommand;
-use hull_storage::lock::{VolumeLocks, Wait};
-use hull_storage::{
-    DriverName, Durability, FileJournal, Locator, Placement, RealHost, Registry, Settings, Store,
-};
+use hull_storage::{DriverName, Locator, Placement, Registry, Settings, Store};
 
 use super::context::Context;
+use super::volumes::{self, Volumes};
 use crate::errors::{Failure, Outcome};
-use crate::progress::Progress;
 use crate::session::Purpose;
 
 pub(super) use look::UsageRow;
@@ -66,24 +62,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The store of volumes without containers: its journal lies in the state directory, its locks in the rundir.
+/// The store of volumes without containers.
 ///
 /// What dead commands left is settled before anything is changed.
-pub(super) fn store(context: &Context, purpose: Purpose) -> Result<Store, Failure> {
-    let environment = &context.environment;
-    let settings = environment.settings();
-    let drivers = hull_drivers::builtin().drivers().iter().map(|r| (r.open)(&settings)).collect();
-    let durability = Durability::Crash;
-    let host = match purpose {
-        Purpose::Look => RealHost::new(Box::new(()), durability),
-        Purpose::Change => RealHost::new(Box::new(Progress::new(context.quiet)?), durability),
-    };
-    let store = Store::new(
-        drivers,
-        Box::new(FileJournal::new(environment.state_dir().join("journal"), durability)),
-        Box::new(host),
-        VolumeLocks::new(environment.rundir().join("hull/lock"), Wait::UpTo(Duration::from_secs(30))),
-    );
+pub(super) fn store(context: &Context, purpose: Purpose) -> Result<Volumes, Failure> {
+    let store = volumes::open(&context.environment, purpose, context.quiet)?;
     if purpose == Purpose::Change {
         let recovered = store.recover()?;
         recovered
@@ -93,6 +76,11 @@ pub(super) fn store(context: &Context, purpose: Purpose) -> Result<Store, Failur
         recovered.failed.iter().for_each(|error| context.warn(&error.to_string()));
     }
     Ok(store)
+}
+
+/// Fails when a volume without a container needs `at`.
+pub(super) fn require_untied(context: &Context, store: &Store, at: &Locator) -> Result<(), Failure> {
+    Ok(ties::Ties::of(&context.environment.state_dir()).require_none(store, at, "deleted")?)
 }
 
 /// The volume that `text` names; nothing is looked up unless it is a bare path.
