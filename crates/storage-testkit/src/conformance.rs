@@ -16,6 +16,7 @@ mod random;
 mod regressions;
 mod rename;
 mod restore;
+mod transfer;
 mod trees;
 mod usage;
 
@@ -92,6 +93,7 @@ fn all() -> impl Iterator<Item = &'static Case> {
         mount::CASES,
         names::CASES,
         trees::CASES,
+        transfer::CASES,
         races::CASES,
         faults::CASES,
         kill::CASES,

@@ -6,7 +6,7 @@ use hull_mount::{Access, MountPlan, MountSource};
 use hull_storage::files::Found;
 use hull_storage::{
     Activation, Capabilities, CopyOnWrite, Driver, DriverName, Error, ErrorKind, Layout, Locator, Outcome,
-    Placement, Resource, Result, TxId, Usage, VolumeInfo, VolumeSpec, files, paths,
+    Placement, Resource, Result, Transfer, TxId, Usage, VolumeInfo, VolumeSpec, files, paths,
 };
 use hull_sys::btrfs;
 
@@ -86,6 +86,10 @@ impl Driver for BtrfsDriver {
     }
 
     fn copy_on_write(&self) -> Option<&dyn CopyOnWrite> {
+        Some(self)
+    }
+
+    fn transfer(&self) -> Option<&dyn Transfer> {
         Some(self)
     }
 }

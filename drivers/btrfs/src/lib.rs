@@ -25,12 +25,14 @@ mod driver;
 mod naming;
 mod probe;
 mod subvolume;
+mod transfer;
 
 use std::sync::Arc;
 
 use hull_storage::{DriverName, Registration};
 
 pub use driver::BtrfsDriver;
+pub use transfer::{StreamPath, stream};
 
 /// The store's name.
 pub const NAME: DriverName = DriverName::new("btrfs");

@@ -28,6 +28,7 @@ pub(super) const CASES: &[Case] = &[
     Case { name: "kill::clone", needs: &[], run: |b| everywhere(b, "clone") },
     Case { name: "kill::snapshot", needs: &[], run: |b| everywhere(b, "snapshot") },
     Case { name: "kill::copy", needs: &[Need::Standalone], run: |b| everywhere(b, "copy") },
+    Case { name: "kill::stream", needs: &[Need::Transfer], run: stream },
     Case { name: "kill::restore", needs: &[], run: |b| everywhere(b, "restore") },
     Case { name: "kill::rename", needs: &[], run: |b| everywhere(b, "rename") },
     Case { name: "kill::destroy", needs: &[], run: |b| everywhere(b, "destroy") },
@@ -57,6 +58,15 @@ pub(super) struct World {
 }
 
 type Checked<T> = Result<T, Box<dyn Error>>;
+
+fn stream(bench: &Bench) -> CaseResult {
+    let probe = bench.below("probe")?;
+    let volume = probe.make(&probe.store(), "volume")?;
+    match super::transfer::unsendable(bench, &volume) {
+        Some(verdict) => Ok(verdict),
+        None => everywhere(bench, "stream"),
+    }
+}
 
 fn everywhere(bench: &Bench, operation: &str) -> CaseResult {
     let whole = Round::prepare(bench, "whole", operation)?;
@@ -174,7 +184,7 @@ impl Scene {
             "create" => bench.driver().new_layout(&to, None)?.at,
             "clone" => plan(CloneMode::SnapshotElseCopy, write, &to)?,
             "snapshot" => plan(CloneMode::SnapshotElseCopy, read, &to)?,
-            "copy" => plan(CloneMode::Copy, write, &to)?,
+            "copy" | "stream" => plan(CloneMode::Copy, write, &to)?,
             "restore" => store.plan_restore(&self.snapshot, &self.volume, TxId(0))?.at,
             "rename" => store.plan_rename(&self.volume, &to)?.at,
             "make_home" => plan(CloneMode::SnapshotElseCopy, write, &new_home(bench))?,
@@ -193,6 +203,7 @@ impl Scene {
             "clone" => clone(CloneMode::SnapshotElseCopy, Access::ReadWrite)?,
             "snapshot" => clone(CloneMode::SnapshotElseCopy, Access::ReadOnly)?,
             "copy" => clone(CloneMode::Copy, Access::ReadWrite)?,
+            "stream" => super::transfer::copy_by_stream(bench, store, &self.volume, &to).map(drop)?,
             "restore" => store.restore(&self.snapshot, &self.volume).map(drop)?,
             "rename" => store.rename(&self.volume, &to).map(drop)?,
             "destroy" => store.destroy(&self.volume)?,
