@@ -86,9 +86,9 @@ impl Transfer for BtrfsDriver {
         })?;
         let mut reader = Reader::new(BufReader::with_capacity(128 << 10, File::from(from)))?;
         let path = paths::absolute(&to.at)?;
-        let (mut target, uuid, generation) = begin(reader.next()?, since, &path)?;
+        let (mut target, uuid, generation) = begin(reader.read()?, since, &path)?;
         loop {
-            match reader.next()? {
+            match reader.read()? {
                 Command::End => break,
                 command => target.apply(&command)?,
             }

@@ -98,7 +98,7 @@ fn read_all(bytes: &[u8]) -> Result<usize> {
     let mut count = 0;
     loop {
         count += 1;
-        if reader.next()? == Command::End {
+        if reader.read()? == Command::End {
             reader.finish()?;
             return Ok(count);
         }

@@ -121,7 +121,7 @@ impl<R: Read> Reader<R> {
     ///
     /// Fails with [`ErrorKind::Corrupt`] for a stream that ends early or is damaged, and with
     /// [`ErrorKind::Unsupported`] for a command that version 1 has not.
-    pub fn next(&mut self) -> Result<Command<'_>> {
+    pub fn read(&mut self) -> Result<Command<'_>> {
         let mut head = [0; HEAD];
         fill(&mut self.from, &mut head)?;
         let [l0, l1, l2, l3, n0, n1, c0, c1, c2, c3] = head;
