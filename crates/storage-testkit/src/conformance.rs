@@ -5,6 +5,7 @@ mod case;
 mod clone;
 mod create;
 mod destroy;
+mod exchange;
 mod faults;
 mod isolation;
 mod kill;
@@ -94,6 +95,7 @@ fn all() -> impl Iterator<Item = &'static Case> {
         names::CASES,
         trees::CASES,
         transfer::CASES,
+        exchange::CASES,
         races::CASES,
         faults::CASES,
         kill::CASES,

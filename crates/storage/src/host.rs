@@ -173,7 +173,8 @@ impl Host for RealHost {
             Step::Create { at, .. }
             | Step::Clone { at, .. }
             | Step::CreateBlocks { at, .. }
-            | Step::Receive { at, .. } => {
+            | Step::Receive { at, .. }
+            | Step::Import { at, .. } => {
                 at.parts.iter().filter(|p| p.path().is_absolute()).try_for_each(|p| parent(p.path()))
             }
             Step::Fill { at, .. } if at.path().is_absolute() => {

@@ -47,7 +47,7 @@ mod placement;
 mod plan;
 mod registry;
 mod store;
-mod stream;
+pub mod stream;
 mod transaction;
 mod volume;
 

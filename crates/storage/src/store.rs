@@ -326,6 +326,10 @@ impl Store {
         self.leftovers.lock().unwrap_or_else(PoisonError::into_inner).push(failure);
     }
 
+    pub(crate) fn locks(&self) -> &VolumeLocks {
+        &self.locks
+    }
+
     pub(crate) fn journal(&self) -> &dyn Journal {
         &*self.journal
     }

@@ -1,4 +1,7 @@
-//! A stream from one store to another of its kind, on this machine.
+//! Streams: from one store to another of its kind, and through any pipe to any.
+
+mod exchange;
+mod frame;
 
 use rustix::fd::AsFd;
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -8,6 +11,9 @@ use hull_mount::Access;
 use crate::error::{Error, ErrorKind, Result};
 use crate::facets::Transfer;
 use crate::name::{Layout, Locator, TxId};
+
+pub use exchange::{Incoming, Reception, Sent};
+pub use frame::{Header, TREE};
 
 /// Makes `to` of the stream that `sender` writes of `from`.
 pub(crate) fn between(

@@ -29,6 +29,7 @@ pub(super) const CASES: &[Case] = &[
     Case { name: "kill::snapshot", needs: &[], run: |b| everywhere(b, "snapshot") },
     Case { name: "kill::copy", needs: &[Need::Standalone], run: |b| everywhere(b, "copy") },
     Case { name: "kill::stream", needs: &[Need::Transfer], run: stream },
+    Case { name: "kill::receive", needs: &[Need::Standalone], run: |b| everywhere(b, "receive") },
     Case { name: "kill::restore", needs: &[], run: |b| everywhere(b, "restore") },
     Case { name: "kill::rename", needs: &[], run: |b| everywhere(b, "rename") },
     Case { name: "kill::destroy", needs: &[], run: |b| everywhere(b, "destroy") },
@@ -120,6 +121,9 @@ impl Round {
         let to = bench.place_in_home("house");
         let housed = bench.clone_to(&store, &volume, &to, CloneMode::SnapshotElseCopy)?;
         let scene = Scene { volume, snapshot, housed };
+        if operation == "receive" {
+            store.send(&scene.volume, None, None, &mut fs::File::create(stream_of(&bench))?, &())?;
+        }
         let target = scene.target(&bench, &store, operation)?;
         Ok(Self { bench, scene, target })
     }
@@ -181,7 +185,7 @@ impl Scene {
         let to = bench.place("target");
         let (read, write) = (Access::ReadOnly, Access::ReadWrite);
         Ok(match operation {
-            "create" => bench.driver().new_layout(&to, None)?.at,
+            "create" | "receive" => bench.driver().new_layout(&to, None)?.at,
             "clone" => plan(CloneMode::SnapshotElseCopy, write, &to)?,
             "snapshot" => plan(CloneMode::SnapshotElseCopy, read, &to)?,
             "copy" | "stream" => plan(CloneMode::Copy, write, &to)?,
@@ -204,6 +208,10 @@ impl Scene {
             "snapshot" => clone(CloneMode::SnapshotElseCopy, Access::ReadOnly)?,
             "copy" => clone(CloneMode::Copy, Access::ReadWrite)?,
             "stream" => super::transfer::copy_by_stream(bench, store, &self.volume, &to).map(drop)?,
+            "receive" => {
+                let stream = fs::read(stream_of(bench))?;
+                super::exchange::receive(store, &stream, driver, &to, None).map(drop)?;
+            }
             "restore" => store.restore(&self.snapshot, &self.volume).map(drop)?,
             "rename" => store.rename(&self.volume, &to).map(drop)?,
             "destroy" => store.destroy(&self.volume)?,
@@ -250,6 +258,11 @@ impl Scene {
             tx.perform(plan)
         })
     }
+}
+
+/// Where a stream of the volume is.
+fn stream_of(bench: &Bench) -> PathBuf {
+    bench.dir().join("stream")
 }
 
 fn new_home(bench: &Bench) -> Placement {
