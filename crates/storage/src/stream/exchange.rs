@@ -182,6 +182,7 @@ impl Store {
     fn unpack(&self, driver: &dyn Driver, at: &Locator, incoming: &mut Incoming<'_>) -> Result<()> {
         let ready = driver.activate(at, Access::ReadWrite)?;
         let root = host::open(&ready)?;
+        incoming.receiver.be_silent();
         let unpacked = hull_treecopy::unpack_tree(&mut incoming.receiver, root.as_fd(), incoming.observer);
         if let Err(e) = unpacked {
             let told = incoming.receiver.take_failure();

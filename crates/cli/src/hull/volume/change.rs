@@ -20,6 +20,9 @@ pub(super) struct Create {
     /// Size, for stores whose volumes have one (1G, 512M)
     #[arg(long, value_parser = |text: &str| sizes::parse(text, 1 << 20))]
     size: Option<Bytes>,
+    /// File system, for stores that make one (ext4, xfs)
+    #[arg(long, value_name = "TYPE")]
+    fstype: Option<String>,
     /// Print what would be done and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -27,7 +30,7 @@ pub(super) struct Create {
 
 pub(super) fn create(args: &Create, context: &Context) -> Result<(), Failure> {
     let store = store(context, purpose(args.dry_run))?;
-    let (registry, settings) = registry();
+    let (registry, settings) = registry(context);
     let Target { into, to, at } = target(&store, &registry, &args.at)?;
     let driver = into.map_or_else(|| default_store(&registry, &settings), Ok)?;
     if args.size.is_some() && !store.driver(driver)?.capabilities().block_backed {
@@ -38,7 +41,12 @@ pub(super) fn create(args: &Create, context: &Context) -> Result<(), Failure> {
             "a volume of the store {driver} needs another one below it: use `hull volume clone`"
         )));
     }
-    let spec = VolumeSpec { size: args.size, ..VolumeSpec::default() };
+    if args.fstype.is_some() && !store.driver(driver)?.capabilities().block_backed {
+        return Err(Failure::new(format!(
+            "volumes of the store {driver} have no file system of their own: leave --fstype out"
+        )));
+    }
+    let spec = VolumeSpec { size: args.size, fstype: args.fstype.clone(), owner: None };
     let planned = store.plan_create(driver, &to, &spec, TxId(0))?;
     require_place(at.as_ref(), &planned)?;
     if args.dry_run {
@@ -135,7 +143,7 @@ pub(super) struct Rename {
 pub(super) fn rename(args: &Rename, context: &Context) -> Result<(), Failure> {
     let from = locate(&args.from)?;
     let store = store(context, purpose(args.dry_run))?;
-    let Target { into, to, at } = target(&store, &registry().0, &args.to)?;
+    let Target { into, to, at } = target(&store, &registry(context).0, &args.to)?;
     if let Some(other) = into.filter(|name| *name != from.driver()) {
         return Err(Failure::new(format!("{from} cannot be renamed into the store {other}: clone it")));
     }
@@ -148,6 +156,26 @@ pub(super) fn rename(args: &Rename, context: &Context) -> Result<(), Failure> {
     ties(context).renamed(&from, &planned.at)?;
     let made = store.rename(&from, &to)?;
     context.say(format!("renamed {from} to {made}"))
+}
+
+/// Change the size of a volume, or the limit on what it may hold
+///
+/// The file system in it follows.
+#[derive(Debug, clap::Args)]
+pub(super) struct Resize {
+    /// The volume
+    #[arg(value_name = "LOCATOR")]
+    at: OsString,
+    /// Its new size (20G, 512M), or `none` for no limit
+    #[arg(value_parser = sizes::parse_limit)]
+    size: sizes::Limit,
+}
+
+pub(super) fn resize(args: &Resize, context: &Context) -> Result<(), Failure> {
+    let at = locate(&args.at)?;
+    let store = store(context, Purpose::Change)?;
+    let outcome = store.resize(&at, args.size.0)?;
+    context.say(sizes::told(&at, args.size, outcome))
 }
 
 /// Delete volumes that Hull made
@@ -194,7 +222,7 @@ fn make(
 ) -> Result<(), Failure> {
     let from = locate(from)?;
     let store = store(context, purpose(dry_run))?;
-    let Target { into, to, at } = target(&store, &registry().0, to)?;
+    let Target { into, to, at } = target(&store, &registry(context).0, to)?;
     let planned = store.plan_clone(&from, into, &to, mode, access, TxId(0))?;
     require_place(at.as_ref(), &planned)?;
     if dry_run {
@@ -226,7 +254,7 @@ fn ties(context: &Context) -> Ties {
 }
 
 /// Refuses a whole locator that says something else than what the volume's locator would be.
-fn require_place(written: Option<&Locator>, planned: &NewVolume) -> Result<(), Failure> {
+pub(super) fn require_place(written: Option<&Locator>, planned: &NewVolume) -> Result<(), Failure> {
     match written {
         Some(written) if *written != planned.at => Err(Failure::new(format!(
             "the volume would be {}, not {written}: write that, or only where it shall be",
