@@ -39,8 +39,18 @@ impl Session {
         purpose: Purpose,
         quiet: bool,
     ) -> Result<Self, Failure> {
+        Self::with(environment.settings(), environment, lxcpath, purpose, quiet)
+    }
+
+    /// Opens `lxcpath` with other settings for stores than those in `lxc.conf`.
+    pub(crate) fn with(
+        settings: Settings,
+        environment: &Environment,
+        lxcpath: PathBuf,
+        purpose: Purpose,
+        quiet: bool,
+    ) -> Result<Self, Failure> {
         let registry = hull_drivers::builtin();
-        let settings = environment.settings();
         let default_store = default_store(&registry, &settings)?;
         let containers = Containers::open(Options {
             lxcpath,

@@ -22,6 +22,7 @@ mod made;
 mod name;
 mod partial;
 mod rename;
+mod resize;
 mod restore;
 mod running;
 mod snapshot;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use hull_container::Made;
+use hull_storage::Settings;
 
 use crate::environment::Environment;
 use crate::errors::{Failure, one_line};
@@ -55,6 +56,12 @@ impl Context {
     /// The containers, for a command that changes them unless it is only to be planned.
     pub(crate) fn session_to_change(&self, dry_run: bool) -> Result<Session, Failure> {
         self.session(if dry_run { Purpose::Look } else { Purpose::Change })
+    }
+
+    /// As [`Context::session_to_change`], with other settings for stores than those in `lxc.conf`.
+    pub(crate) fn session_with(&self, settings: Settings, dry_run: bool) -> Result<Session, Failure> {
+        let purpose = if dry_run { Purpose::Look } else { Purpose::Change };
+        Session::with(settings, &self.environment, self.lxcpath.clone(), purpose, self.quiet)
     }
 
     /// Says on stdout what was done, unless quiet.

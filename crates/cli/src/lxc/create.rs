@@ -5,16 +5,13 @@ use std::process::ExitCode;
 
 use clap::Command;
 use hull_container::{Content, CreateRequest, Template};
-use hull_storage::{DriverName, Settings, VolumeSpec};
+use hull_storage::{DriverName, Settings};
 
+use super::bdev::Wanted;
 use super::call::Call;
 use super::table;
 use crate::errors::{Failure, Outcome};
 use crate::session::{Purpose, Session, default_store};
-
-/// Options for kinds of store this build has none of.
-const OTHER_STORES: [&str; 9] =
-    ["lvname", "vgname", "thinpool", "rbdname", "rbdpool", "rbduser", "zfsroot", "fstype", "fssize"];
 
 pub(super) fn table() -> Command {
     let own = [
@@ -58,11 +55,8 @@ pub(super) fn run(call: &Call<'_>) -> Outcome {
             "A template must be specified; use -t none for a container without a root file system",
         ));
     };
-    if let Some(option) = OTHER_STORES.iter().find(|option| call.has(option)) {
-        return Err(Failure::new(format!(
-            "--{option} is only valid with stores on block devices or pools, and this build of Hull has none"
-        )));
-    }
+    let bdev = call.value("bdev")?;
+    let wanted = Wanted::read(bdev.as_deref(), |option| call.value(option))?;
     let exactly = call.path("dir");
     if let Some(dir) = exactly.as_ref().filter(|dir| !dir.is_absolute()) {
         return Err(Failure::new(format!("--dir should use an absolute path, not {}", dir.display())));
@@ -72,7 +66,7 @@ pub(super) fn run(call: &Call<'_>) -> Outcome {
         return Err(Failure::new(format!("there is no configuration file {}", file.display())));
     }
     let content = content(call, &template, call.rest())?;
-    let session = call.session(Purpose::Change)?;
+    let session = call.session_with(wanted.over(call.environment().settings()), Purpose::Change)?;
     let container = session.containers().get(name)?;
     if container.is_defined() {
         return Err(Failure::new(format!("Container already exists: {}", container.home().display())));
@@ -80,9 +74,10 @@ pub(super) fn run(call: &Call<'_>) -> Outcome {
     let request = CreateRequest {
         config,
         default_config: call.environment().default_config(),
-        stores: stores(&session, call.value("bdev")?.as_deref())?,
+        stores: stores(&session, bdev.as_deref())?,
         exactly,
-        spec: VolumeSpec::default(),
+        volume_name: wanted.name,
+        spec: wanted.spec,
         content,
         dry_run: false,
     };
