@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use hull_treefixture::ScratchFs;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// A scratch directory, its own home to the commands in it.
@@ -190,4 +191,62 @@ fn ctrl_c_ends_a_sender_that_nobody_reads() {
         std::thread::sleep(Duration::from_millis(20));
     };
     assert_eq!(status.code(), Some(130));
+}
+
+/// Between two file systems of a kind that sends increments, as between two machines.
+#[test]
+fn what_is_new_goes_alone() {
+    let (here, there) = match (ScratchFs::new("btrfs+quota", 256 << 20), ScratchFs::new("btrfs", 256 << 20)) {
+        (Ok(here), Ok(there)) => (here, there),
+        (Err(reason), _) | (_, Err(reason)) => {
+            return hull_testskip::skip("what_is_new_goes_alone", reason.to_string());
+        }
+    };
+    let scratch = Scratch::new();
+    let done = |words: &[&str]| {
+        let output = scratch.hull(words).output().expect("hull runs");
+        assert!(output.status.success(), "{words:?}: {}", said(&output));
+        output.stdout
+    };
+    let at = |fs: &ScratchFs, name: &str| format!("btrfs:{}/{name}", fs.path().display());
+    done(&["create", &at(&here, "v"), "--size", "100M"]);
+    fs::write(here.path().join("v/large"), vec![7; 4 << 20]).expect("written");
+    done(&["snapshot", &at(&here, "v"), &at(&here, "mon")]);
+    let monday = done(&["send", &at(&here, "mon")]);
+    fs::write(here.path().join("v/new"), "tuesday's").expect("written");
+    done(&["snapshot", &at(&here, "v"), &at(&here, "tue")]);
+    let tuesday = done(&["send", &at(&here, "tue"), "--since", &at(&here, "mon")]);
+    assert!(monday.len() > 4 << 20 && tuesday.len() < 64 << 10, "{} {}", monday.len(), tuesday.len());
+
+    require_refused(&scratch.receive(&[&at(&there, "tue")], &tuesday), "--since");
+    require_refused(&scratch.receive(&[&scratch.at("mon")], &monday), "--format tree");
+    for (name, stream, since) in [("mon", &monday, None), ("tue", &tuesday, Some(at(&there, "mon")))] {
+        let to = at(&there, name);
+        let words: Vec<&str> = since.iter().flat_map(|since| ["--since", since]).chain([&*to]).collect();
+        let received = scratch.receive(&words, stream);
+        assert!(received.status.success(), "{}", said(&received));
+        assert!(same(&here.path().join(name), &there.path().join(name)));
+    }
+    require_refused(
+        &scratch.receive(&["--since", &at(&there, "tue"), &at(&there, "w")], &tuesday),
+        "continues",
+    );
+    // The limit is the volume's, not its snapshots', and comes back with it.
+    let usage = |name: &str| -> serde_json::Value {
+        serde_json::from_slice(&done(&["usage", "--json", &at(&here, name)])).expect("JSON")
+    };
+    assert_eq!(usage("v")[0]["size"], 100 << 20);
+    assert!(usage("v")[0]["available_bytes"].as_u64().is_some_and(|left| left < 97 << 20), "{}", usage("v"));
+    assert_eq!(usage("mon")[0]["size"], serde_json::Value::Null);
+    done(&["restore", &at(&here, "mon"), &at(&here, "v")]);
+    assert_eq!(usage("v")[0]["size"], 100 << 20);
+    require_refused(&scratch.hull(&["resize", &at(&here, "v"), "1M"]).output().expect("hull runs"), "holds");
+    assert_eq!(
+        done(&["resize", &at(&here, "v"), "none"]),
+        format!("{} has no limit now\n", at(&here, "v")).as_bytes()
+    );
+    require_refused(
+        &scratch.hull(&["resize", &at(&there, "mon"), "1G"]).output().expect("hull runs"),
+        "btrfs quota enable",
+    );
 }

@@ -1,6 +1,7 @@
 //! One suite for every driver: cases are selected by facet and fact, never by a driver's name.
 
 mod bench;
+mod capacity;
 mod case;
 mod clone;
 mod create;
@@ -91,6 +92,7 @@ fn all() -> impl Iterator<Item = &'static Case> {
         destroy::CASES,
         restore::CASES,
         usage::CASES,
+        capacity::CASES,
         mount::CASES,
         names::CASES,
         trees::CASES,

@@ -12,8 +12,8 @@ use std::path::PathBuf;
 
 use linux_raw_sys::btrfs::{
     BTRFS_SUBVOL_RDONLY, btrfs_ioctl_fs_info_args, btrfs_ioctl_get_subvol_info_args,
-    btrfs_ioctl_get_subvol_rootref_args, btrfs_ioctl_ino_lookup_user_args, btrfs_ioctl_received_subvol_args,
-    btrfs_ioctl_send_args, btrfs_ioctl_vol_args, btrfs_ioctl_vol_args_v2,
+    btrfs_ioctl_get_subvol_rootref_args, btrfs_ioctl_ino_lookup_user_args, btrfs_ioctl_qgroup_limit_args,
+    btrfs_ioctl_received_subvol_args, btrfs_ioctl_send_args, btrfs_ioctl_vol_args, btrfs_ioctl_vol_args_v2,
 };
 use linux_raw_sys::ioctl as request;
 use rustix::io::Errno;
@@ -156,6 +156,21 @@ pub fn send(root: impl AsFd, since: Option<u64>, to: impl AsFd) -> Result<()> {
     call(&root, request::BTRFS_IOC_SEND, &mut args, || format!("ioctl({}, BTRFS_IOC_SEND)", fd::name(&root)))
 }
 
+/// Limits how many bytes the subvolume `root` may refer to; `None` lifts the limit.
+///
+/// Requires `CAP_SYS_ADMIN` (`EPERM`) and quota groups that are on (`ENOTCONN`).
+pub fn set_limit(root: impl AsFd, bytes: Option<u64>) -> Result<()> {
+    /// BTRFS_QGROUP_LIMIT_MAX_RFER
+    const REFERENCED: u64 = 1;
+    let mut args = zeroed::<btrfs_ioctl_qgroup_limit_args>();
+    // No id is the group of the subvolume itself; a limit of all ones is none.
+    args.lim.flags = REFERENCED;
+    args.lim.max_rfer = bytes.unwrap_or(u64::MAX);
+    call(&root, request::BTRFS_IOC_QGROUP_LIMIT, &mut args, || {
+        format!("ioctl({}, BTRFS_IOC_QGROUP_LIMIT)", fd::name(&root))
+    })
+}
+
 /// Notes on the subvolume `root`, which is still writable, that it was made of the stream of the subvolume `uuid`
 /// elsewhere, as that was in its transaction `sent`.
 ///
@@ -259,6 +274,8 @@ unsafe impl Argument for btrfs_ioctl_get_subvol_rootref_args {}
 // SAFETY: as above.
 unsafe impl Argument for btrfs_ioctl_ino_lookup_user_args {}
 
+// SAFETY: as above.
+unsafe impl Argument for btrfs_ioctl_qgroup_limit_args {}
 // SAFETY: as above.
 unsafe impl Argument for btrfs_ioctl_received_subvol_args {}
 // SAFETY: as above, and a pointer, which may be null where the count beside it is 0.

@@ -20,6 +20,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod capacity;
 mod copy_on_write;
 mod driver;
 mod naming;

@@ -19,6 +19,7 @@ use rustix::thread::CapabilitySet;
 pub use path::StreamPath;
 
 use crate::BtrfsDriver;
+use crate::copy_on_write::snapshot;
 use crate::subvolume::{self, identity, open_below, open_dir, open_parent};
 use apply::Target;
 use stream::{Command, Reader, Uuid};
@@ -120,7 +121,7 @@ fn begin(first: Command<'_>, since: Option<&Locator>, path: &Path) -> Result<(Ta
             let earlier = open_dir(&paths::absolute(since)?)?;
             require_base(&earlier, since, base, base_generation)?;
             let (parent, name) = open_parent(path)?;
-            btrfs::snapshot(&earlier, &parent, name)?;
+            snapshot(&earlier, &parent, name)?;
             (uuid, generation, Some((earlier, base)))
         }
         (Command::Subvolume { .. }, Some(since)) => {

@@ -11,6 +11,7 @@ use hull_storage::{Bytes, VolumeSpec};
 use rustix::fs::MemfdFlags;
 
 use super::context::Context;
+use super::volume::takes_size;
 use crate::errors::{Failure, Outcome};
 use crate::sizes;
 
@@ -84,10 +85,13 @@ pub(super) fn run(args: &Args, context: &Context) -> Outcome {
         stores.push(containers.registry().resolve(name)?.name);
     }
     if args.size.is_some() || args.fstype.is_some() {
-        let sized = |name| containers.store().driver(name).is_ok_and(|d| d.capabilities().block_backed);
-        if stores.is_empty() || !stores.iter().all(|name| sized(*name)) {
+        let fits = |name| {
+            let driver = containers.store().driver(name);
+            driver.is_ok_and(|d| d.capabilities().block_backed || (args.fstype.is_none() && takes_size(d)))
+        };
+        if stores.is_empty() || !stores.iter().all(|name| fits(*name)) {
             return Err(Failure::new(
-                "--size and --fstype need a --store whose volumes have a size and a file system of their own",
+                "--size needs a --store whose volumes have a size or a limit, --fstype one whose volumes have a file system of their own",
             ));
         }
     }

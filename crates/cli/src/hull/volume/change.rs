@@ -2,7 +2,9 @@
 
 use std::ffi::OsString;
 
-use hull_storage::{Access, Bytes, CloneMode, Locator, Method, NewVolume, Store, Tie, TxId, VolumeSpec};
+use hull_storage::{
+    Access, Bytes, CloneMode, Driver, Locator, Method, NewVolume, Store, Tie, TxId, VolumeSpec,
+};
 
 use super::ties::Ties;
 use super::{Context, Target, locate, registry, store, target};
@@ -17,7 +19,7 @@ pub(super) struct Create {
     /// Where: STORE:PATH, or only an absolute path for a directory
     #[arg(value_name = "LOCATOR")]
     at: OsString,
-    /// Size, for stores whose volumes have one (1G, 512M)
+    /// Size, or limit on what it may hold, for stores whose volumes have one (1G, 512M)
     #[arg(long, value_parser = |text: &str| sizes::parse(text, 1 << 20))]
     size: Option<Bytes>,
     /// File system, for stores that make one (ext4, xfs)
@@ -33,8 +35,10 @@ pub(super) fn create(args: &Create, context: &Context) -> Result<(), Failure> {
     let (registry, settings) = registry(context);
     let Target { into, to, at } = target(&store, &registry, &args.at)?;
     let driver = into.map_or_else(|| default_store(&registry, &settings), Ok)?;
-    if args.size.is_some() && !store.driver(driver)?.capabilities().block_backed {
-        return Err(Failure::new(format!("volumes of the store {driver} have no size: leave --size out")));
+    if args.size.is_some() && !takes_size(store.driver(driver)?) {
+        return Err(Failure::new(format!(
+            "volumes of the store {driver} have neither sizes nor limits: leave --size out"
+        )));
     }
     if !store.driver(driver)?.capabilities().standalone {
         return Err(Failure::new(format!(
@@ -54,6 +58,11 @@ pub(super) fn create(args: &Create, context: &Context) -> Result<(), Failure> {
     }
     let made = store.create(driver, &to, &spec)?;
     context.say(format!("created {made}"))
+}
+
+/// Whether a new volume of the store can be given a size, or a limit.
+pub(in crate::hull) fn takes_size(driver: &dyn Driver) -> bool {
+    driver.capabilities().block_backed || driver.capacity().is_some()
 }
 
 /// Make a volume of another one

@@ -23,6 +23,7 @@ use crate::errors::{Failure, Outcome};
 use crate::progress::Progress;
 use crate::session::Purpose;
 
+pub(super) use change::takes_size;
 pub(super) use look::UsageRow;
 
 /// Work on volumes without containers
