@@ -125,7 +125,15 @@ impl Store {
             }
             Step::Receive { from, at, writable } => {
                 let access = if *writable { Access::ReadWrite } else { Access::ReadOnly };
-                stream::between(self.transfer(from)?, from, self.transfer(&at.at)?, at, access, by)
+                stream::between(
+                    self.host(),
+                    self.transfer(from)?,
+                    from,
+                    self.transfer(&at.at)?,
+                    at,
+                    access,
+                    by,
+                )
             }
             Step::Import { at, .. } => Err(Error::new(
                 ErrorKind::InvalidInput,

@@ -1,6 +1,7 @@
 //! Streams: what the kernel sends of a subvolume, and subvolumes made of such streams by ourselves.
 
 mod apply;
+mod forward;
 mod path;
 pub mod stream;
 
@@ -14,6 +15,7 @@ use hull_sys::btrfs::{self, SubvolumeInfo};
 use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::Mode;
 use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::thread::CapabilitySet;
 
 pub use path::StreamPath;
@@ -22,6 +24,7 @@ use crate::BtrfsDriver;
 use crate::copy_on_write::snapshot;
 use crate::subvolume::{self, identity, open_below, open_dir, open_parent};
 use apply::Target;
+use forward::forward;
 use stream::{Command, Reader, Uuid};
 
 /// The kernel's own stream, version 1.
@@ -61,17 +64,36 @@ impl Transfer for BtrfsDriver {
                 ));
             }
         };
-        btrfs::send(&root, earlier, to).map_err(|e| match e.errno() {
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(|e| Error::os("cannot make a pipe", e))?;
+        let (forwarded, sent) = std::thread::scope(|scope| {
+            let kernel = scope.spawn(move || {
+                // Each signal would make the kernel begin anew.
+                hull_sys::signal::keep_from_this_thread()?;
+                btrfs::send(&root, earlier, write)
+            });
+            let forwarded = forward(File::from(read), to);
+            // The pipe has no reader any more, so the kernel cannot be waiting.
+            let sent = kernel.join();
+            (forwarded, sent)
+        });
+        let sent = sent.unwrap_or_else(|_| Err(hull_sys::Error::new("ioctl(BTRFS_IOC_SEND)", Errno::IO)));
+        let sent = sent.map_err(|e| match e.errno() {
             Errno::PERM => Error::os(
                 format!("the kernel does not send {at} for this process (it takes CAP_SYS_ADMIN outside containers)"),
                 Errno::PERM,
             ),
             Errno::NAMETOOLONG | Errno::NOMEM => Error::os(
-                format!("{at} has paths that are too long for btrfs to send: copy its files instead"),
+                format!("{at} has paths that are too long for btrfs to send: send its files instead (`--format tree`)"),
                 e.errno(),
             ),
             _ => e.into(),
-        })
+        });
+        match (forwarded, sent) {
+            // Whoever gave up first knows why: a broken pipe is the kernel's word for our failure.
+            (Err(e), Err(kernel)) if kernel.errno() == Errno::PIPE => Err(e),
+            (_, Err(kernel)) => Err(kernel),
+            (forwarded, Ok(())) => forwarded,
+        }
     }
 
     fn receive(

@@ -81,7 +81,7 @@ fn holds(bench: &Bench) -> CaseResult {
     };
     let open = Open::new(&store, &at, Access::ReadWrite)?;
     let mut file = File::create(open.path().join("large"))?;
-    let piece: Vec<u8> = (0..MIB).map(|i| (i * i >> 3) as u8).collect();
+    let piece: Vec<u8> = (0..MIB).map(|i| ((i * i) >> 3) as u8).collect();
     let refused =
         (0..4 * size.0 / MIB).find_map(|_| file.write_all(&piece).and_then(|()| file.sync_data()).err());
     let errno = refused.as_ref().and_then(Errno::from_io_error);

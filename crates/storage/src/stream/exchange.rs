@@ -4,10 +4,10 @@ use std::io::{self, Read, Write};
 
 use hull_mount::{Access, MountSource};
 use hull_treecopy::Observer;
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::AsFd;
 use rustix::io::Errno;
-use rustix::pipe::{PipeFlags, pipe_with};
 
+use super::{make_pipe, send_all};
 use crate::capability::Cost;
 use crate::driver::{Driver, Source};
 use crate::error::{Error, ErrorKind, Result};
@@ -287,10 +287,6 @@ fn whole(since: &Locator) -> Error {
     )
 }
 
-fn make_pipe() -> Result<(OwnedFd, OwnedFd)> {
-    pipe_with(PipeFlags::CLOEXEC).map_err(|e| Error::os("cannot make a pipe", e))
-}
-
 fn crashed() -> Error {
     Error::new(ErrorKind::Os, "the thread at the other end of the stream has crashed")
 }
@@ -304,12 +300,7 @@ fn send_native(
 ) -> Result<u64> {
     let (read, write) = make_pipe()?;
     let (framed, sent) = std::thread::scope(|scope| {
-        let sending = scope.spawn(move || {
-            let sent = facet.send(at, since, write.as_fd());
-            // The reader waits for its end.
-            drop(write);
-            sent
-        });
+        let sending = scope.spawn(move || send_all(facet, at, since, write));
         let mut read = std::fs::File::from(read);
         let framed = io::copy(&mut read, &mut to);
         // A sender must not wait for a reader that has given up.

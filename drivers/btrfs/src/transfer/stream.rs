@@ -10,12 +10,12 @@ use hull_storage::{Error, ErrorKind, Result};
 use super::path::StreamPath;
 
 /// What a stream begins with, its version after it.
-const MAGIC: &[u8; 13] = b"btrfs-stream\0";
-const VERSION: u32 = 1;
+pub(super) const MAGIC: &[u8; 13] = b"btrfs-stream\0";
+pub(super) const VERSION: u32 = 1;
 /// Length, number and checksum of a command.
-const HEAD: usize = 10;
+pub(super) const HEAD: usize = 10;
 /// The largest command with its head: what the kernel's buffer holds (`BTRFS_SEND_BUF_SIZE_V1`).
-const LARGEST: usize = 64 << 10;
+pub(super) const LARGEST: usize = 64 << 10;
 /// XATTR_NAME_MAX and XATTR_SIZE_MAX.
 const LONGEST_NAME: usize = 255;
 const LONGEST_VALUE: usize = 64 << 10;
@@ -155,7 +155,7 @@ impl<R: Read> Reader<R> {
 }
 
 /// CRC32C without the inversion before and after it, as btrfs has it.
-fn raw_crc32c(seed: u32, bytes: &[u8]) -> u32 {
+pub(super) fn raw_crc32c(seed: u32, bytes: &[u8]) -> u32 {
     !crc32c::crc32c_append(!seed, bytes)
 }
 
