@@ -60,6 +60,8 @@ fn make_pipe() -> Result<(OwnedFd, OwnedFd)> {
 
 /// Has a store send to a pipe and closes it.
 fn send_all(sender: &dyn Transfer, from: &Locator, since: Option<&Locator>, to: OwnedFd) -> Result<()> {
-    // The reader waits for its end, which comes when `to` is dropped here.
-    sender.send(from, since, to.as_fd())
+    let sent = sender.send(from, since, to.as_fd());
+    // The reader waits for its end.
+    drop(to);
+    sent
 }
