@@ -19,6 +19,10 @@ pub(crate) const GLOBAL_KEYS: [&str; 7] = [
     "lxc.cgroup.pattern",
 ];
 
+/// What stores are told besides, from `lxc.conf`, too: LXC's keys that it does not list, and Hull's own.
+const STORE_KEYS: [&str; 4] =
+    ["lxc.bdev.rbd.rbdpool", "lxc.bdev.rbd.rbduser", "hull.volume.size", "hull.volume.fstype"];
+
 /// More of `lxc.conf` is not read.
 const LARGEST_FILE: u64 = 1 << 20;
 
@@ -86,9 +90,17 @@ impl Environment {
 
     /// What storage drivers may want to know.
     pub(crate) fn settings(&self) -> Settings {
-        let keys = GLOBAL_KEYS.iter().copied().chain(["lxc.bdev.rbd.rbdpool", "lxc.bdev.rbd.rbduser"]);
-        keys.filter_map(|key| Some((key, self.global(key)?)))
+        let keys = GLOBAL_KEYS.iter().copied().filter(|key| key.starts_with("lxc.bdev."));
+        keys.chain(STORE_KEYS)
+            .filter_map(|key| Some((key, self.global(key)?)))
             .fold(Settings::default(), |settings, (key, value)| settings.with(key, value))
+    }
+
+    /// The part of [`Environment::settings`] that `lxc.conf` itself has.
+    pub(crate) fn store_settings(&self) -> Settings {
+        let written = |key: &str| self.globals.iter().any(|(k, _)| k == key);
+        let all = self.settings();
+        all.pairs().filter(|(key, _)| written(key)).fold(Settings::default(), |s, (k, v)| s.with(k, v))
     }
 
     /// Where locks lie, by LXC's rule: `/run` for its owner or its owner's group, else the user's own.
@@ -240,6 +252,10 @@ mod tests {
         assert_eq!(set.lxcpath(), Path::new("/srv/c"));
         assert_eq!(set.global("lxc.cgroup.use"), None);
         assert_eq!(set.settings().get("lxc.bdev.zfs.root"), Some("lxc"));
+        assert_eq!(set.settings().get("lxc.lxcpath"), None, "stores need not know");
+        let sized = environment(true, "lxc.bdev.lvm.vg = vg0\nhull.volume.size = 10G\n").settings();
+        assert_eq!((sized.get("lxc.bdev.lvm.vg"), sized.get("hull.volume.size")), (Some("vg0"), Some("10G")));
+        assert_eq!(sized.get("hull.volume.fstype"), None);
     }
 
     #[test]

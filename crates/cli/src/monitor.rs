@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use hull_config::value::{Namespace, Personality};
+use hull_storage::Settings;
 
 use crate::environment::Environment;
 use crate::errors::{Failure, Outcome, reason};
@@ -44,14 +45,17 @@ impl Launch {
     /// Becomes the monitor; its exit status is the container's. Returns only when that fails.
     pub(crate) fn foreground(&self, environment: &Environment) -> Outcome {
         let mut arguments = vec![OsString::from("--foreground")];
-        arguments.extend(self.arguments());
+        arguments.extend(self.arguments(&environment.store_settings()));
         Err(become_monitor(environment, &arguments))
     }
 
     /// As [`Launch::foreground`], in a process of its own, so that the caller can clean up afterwards.
     pub(crate) fn foreground_and_wait(&self, environment: &Environment) -> Outcome {
         let program = environment.monitor()?;
-        let status = Command::new(&program).arg("--foreground").args(self.arguments()).status();
+        let status = Command::new(&program)
+            .arg("--foreground")
+            .args(self.arguments(&environment.store_settings()))
+            .status();
         let status = status.map_err(|e| Failure::io("run", &program, &e))?;
         let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
         Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
@@ -60,16 +64,19 @@ impl Launch {
     /// Starts the monitor in the background and waits until the container runs. Returns its warnings.
     pub(crate) fn daemonised(&self, environment: &Environment) -> Result<Vec<String>, Failure> {
         let program = environment.monitor()?;
-        hull_runtime::launch::daemonised(&program, &self.arguments()).map_err(|e| Failure::new(e.to_string()))
+        hull_runtime::launch::daemonised(&program, &self.arguments(&environment.store_settings()))
+            .map_err(|e| Failure::new(e.to_string()))
     }
 
-    /// As `hull_runtime::launch` documents them.
-    fn arguments(&self) -> Vec<OsString> {
+    /// As `hull_runtime::launch` documents them; `settings` are for stores.
+    fn arguments(&self, settings: &Settings) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = Vec::new();
         let mut option = |name: &str, value: &dyn AsRef<OsStr>| {
             arguments.push(name.into());
             arguments.push(value.as_ref().to_owned());
         };
+        // The monitor reads no lxc.conf.
+        settings.pairs().for_each(|(key, value)| option("--store-setting", &format!("{key}={value}")));
         self.config.iter().for_each(|file| option("--config", file));
         self.set.iter().for_each(|(key, value)| option("--set", &format!("{key}={value}")));
         self.pidfile.iter().for_each(|file| option("--pidfile", file));
@@ -155,7 +162,7 @@ impl Entry {
         Err(become_monitor(environment, &self.arguments()))
     }
 
-    /// As `hull_runtime::launch` documents them.
+    /// As `hull_runtime::launch` documents them; `settings` are for stores.
     fn arguments(&self) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = vec!["--attach".into()];
         let mut option =
@@ -202,7 +209,9 @@ mod tests {
     #[test]
     fn the_monitors_arguments() {
         let mut launch = Launch::new(Path::new("/x"), "c1");
-        assert_eq!(launch.arguments(), ["/x", "c1"]);
+        assert_eq!(launch.arguments(&Settings::default()), ["/x", "c1"]);
+        let settings = Settings::default().with("lxc.bdev.lvm.vg", "vg0");
+        assert_eq!(launch.arguments(&settings), ["--store-setting", "lxc.bdev.lvm.vg=vg0", "/x", "c1"]);
         launch.reaped = true;
         launch.set = vec![("a".into(), "b c".into())];
         launch.share = vec![("net", "c0".into())];
@@ -211,7 +220,7 @@ mod tests {
         let expected = [
             "--set", "a=b c", "--share", "net=c0", "--uid", "7", "--reaped", "/x", "c1", "--", "ls", "--uid",
         ];
-        assert_eq!(launch.arguments(), expected);
+        assert_eq!(launch.arguments(&Settings::default()), expected);
     }
 
     #[test]

@@ -43,6 +43,11 @@ impl Progress {
         })
     }
 
+    /// Whether Ctrl-C has been pressed, for those who wait in system calls.
+    pub(crate) fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.cancelled)
+    }
+
     fn show(&self, entries: u64, bytes: u64) {
         let elapsed = self.began.get_or_init(Instant::now).elapsed();
         if !self.shown || elapsed < PATIENCE {
@@ -55,7 +60,9 @@ impl Progress {
             }
             bar
         });
-        bar.set_message(format!("{entries} files, {}", Bytes(bytes)));
+        // A store's own stream has no files that could be counted.
+        let files = if entries > 0 { format!("{entries} files, ") } else { String::new() };
+        bar.set_message(format!("{files}{}", Bytes(bytes)));
         bar.tick();
     }
 }

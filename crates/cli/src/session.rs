@@ -40,18 +40,28 @@ impl Session {
         purpose: Purpose,
         quiet: bool,
     ) -> Result<Self, Failure> {
-        Self::open_to(environment, lxcpath, (purpose, deletion::LATER), quiet)
+        Self::with(environment.settings(), environment, lxcpath, (purpose, deletion::LATER), quiet)
     }
 
     /// Opens `lxcpath`, and says who deletes.
     pub(crate) fn open_to(
         environment: &Environment,
         lxcpath: PathBuf,
+        how: (Purpose, Reclaim),
+        quiet: bool,
+    ) -> Result<Self, Failure> {
+        Self::with(environment.settings(), environment, lxcpath, how, quiet)
+    }
+
+    /// Opens `lxcpath` with other settings for stores than those in `lxc.conf`, and says who deletes.
+    pub(crate) fn with(
+        settings: Settings,
+        environment: &Environment,
+        lxcpath: PathBuf,
         (purpose, reclaim): (Purpose, Reclaim),
         quiet: bool,
     ) -> Result<Self, Failure> {
         let registry = hull_drivers::builtin();
-        let settings = environment.settings();
         let default_store = default_store(&registry, &settings)?;
         let containers = Containers::open(Options {
             lxcpath,

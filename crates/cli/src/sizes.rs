@@ -1,6 +1,6 @@
 //! Sizes as people write them and as LXC prints them.
 
-use hull_storage::Bytes;
+use hull_storage::{Bytes, Outcome};
 
 /// Reads `1G`, `512M`, `4096k` or `10b`; a number alone counts `unit` bytes.
 pub(crate) fn parse(text: &str, unit: u64) -> Result<Bytes, String> {
@@ -20,6 +20,28 @@ pub(crate) fn parse(text: &str, unit: u64) -> Result<Bytes, String> {
         Some(0) => Err(format!("{text:?} is no size a volume can have")),
         Some(bytes) => Ok(Bytes(bytes)),
         None => Err(format!("{text:?} is more bytes than can be counted")),
+    }
+}
+
+/// A size, or none for no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limit(pub(crate) Option<Bytes>);
+
+/// Reads a size as [`parse`] does, in MiB unless told otherwise, or `none`.
+pub(crate) fn parse_limit(text: &str) -> Result<Limit, String> {
+    if text == "none" {
+        return Ok(Limit(None));
+    }
+    parse(text, 1 << 20).map(|bytes| Limit(Some(bytes))).map_err(|e| format!("{e}, or `none` for no limit"))
+}
+
+/// What a change of size came to, for people.
+pub(crate) fn told(what: &dyn std::fmt::Display, limit: Limit, outcome: Outcome) -> String {
+    match (limit.0, outcome) {
+        (Some(size), Outcome::Done) => format!("{what} has {size} now"),
+        (None, Outcome::Done) => format!("{what} has no limit now"),
+        (Some(size), Outcome::AlreadyDone) => format!("{what} had {size} before"),
+        (None, Outcome::AlreadyDone) => format!("{what} had no limit before"),
     }
 }
 
@@ -48,6 +70,13 @@ mod tests {
         {
             assert!(parse(wrong, 1).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_limit_is_a_size_or_none() {
+        assert_eq!(parse_limit("none"), Ok(Limit(None)));
+        assert_eq!(parse_limit("3G"), Ok(Limit(Some(Bytes(3 << 30)))));
+        assert!(parse_limit("nothing").is_err_and(|e| e.contains("none")));
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub struct CreateRequest {
     pub stores: Vec<DriverName>,
     /// Exactly where the root file system shall be, outside the container's directory; absolute.
     pub exactly: Option<PathBuf>,
+    /// What the volume is called in a store whose volumes lie in a pool; as the container otherwise.
+    pub volume_name: Option<String>,
     /// What the volume shall be like.
     pub spec: VolumeSpec,
     /// What fills it.
@@ -164,7 +166,7 @@ impl Container<'_> {
         if driver.capabilities().standalone {
             return Ok(None);
         }
-        let to = Placement::in_home(self.home(), &self.name);
+        let to = self.usual_placement(request);
         let (mode, access) = (CloneMode::Snapshot, Access::ReadWrite);
         let (driver, method) = self.all.store().method(base, Some(*store), &to, mode, access)?;
         let mut plan = Plan::default();
@@ -194,8 +196,13 @@ impl Container<'_> {
         }
     }
 
+    fn usual_placement(&self, request: &CreateRequest) -> Placement {
+        let name = request.volume_name.as_ref().unwrap_or(&self.name);
+        Placement::in_home(self.home(), name)
+    }
+
     fn placement(&self, request: &CreateRequest) -> Result<Placement> {
-        let Some(path) = &request.exactly else { return Ok(Placement::in_home(self.home(), &self.name)) };
+        let Some(path) = &request.exactly else { return Ok(self.usual_placement(request)) };
         let refuse = |why: &str| Error::new(ErrorKind::InvalidInput, format!("{} {why}", path.display()));
         if !path.is_absolute() {
             return Err(refuse("is not an absolute path"));

@@ -23,6 +23,7 @@ mod name;
 mod named;
 mod partial;
 mod rename;
+mod resize;
 mod restore;
 mod running;
 mod scan;

@@ -2,7 +2,7 @@
 
 use hull_config::HardwareAddresses;
 use hull_storage::lock::Kind;
-use hull_storage::{CloneMode, Error, ErrorKind, Plan, Result, TxId, files};
+use hull_storage::{Bytes, CloneMode, Error, ErrorKind, Plan, Result, TxId, files};
 
 use crate::clone::CloneRequest;
 use crate::config::{Rewrite, rewritten};
@@ -55,10 +55,21 @@ impl Container<'_> {
         self.all.store().transact("restore", |tx| {
             let plan = self.decide_restore(&snapshot, &mut made, tx.id())?;
             made.plan = plan.clone();
-            tx.perform(plan)
+            let limit = self.limit()?;
+            tx.perform(plan)?;
+            made.at.as_ref().map_or(Ok(()), |at| self.all.store().limit_again(at, limit))
         })?;
         made.warnings.extend(self.all.leftovers());
         Ok(made)
+    }
+
+    /// The limit on what the root file system may hold, if it has one.
+    fn limit(&self) -> Result<Option<Bytes>> {
+        let at = self.rootfs()?;
+        match self.layout(at.as_ref())? {
+            Some(layout) => self.all.store().limit(&layout.at),
+            None => Ok(None),
+        }
     }
 
     fn decide_restore(&self, snapshot: &Self, made: &mut Made, tx: TxId) -> Result<Plan> {

@@ -267,7 +267,8 @@ fn touched(step: &Step) -> Vec<OsString> {
         Step::Create { at, .. }
         | Step::CreateBlocks { at, .. }
         | Step::Clone { at, .. }
-        | Step::Receive { at, .. } => at.parts.iter().map(|part| part.name.clone()).collect(),
+        | Step::Receive { at, .. }
+        | Step::Import { at, .. } => at.parts.iter().map(|part| part.name.clone()).collect(),
         Step::Fill { from, at } | Step::FillBlocks { from, at } => vec![from.at().into(), at.at().into()],
         Step::Move { from, to } => vec![from.name.clone(), to.name.clone()],
         Step::Write { file, .. } => vec![file.into()],

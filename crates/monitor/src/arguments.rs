@@ -12,6 +12,7 @@ pub(crate) struct Arguments {
     pub(crate) status_fd: Option<i32>,
     pub(crate) config: Option<PathBuf>,
     pub(crate) set: Vec<(String, String)>,
+    pub(crate) store_settings: Vec<(String, String)>,
     pub(crate) pidfile: Option<PathBuf>,
     pub(crate) share: Vec<(Namespace, String)>,
     pub(crate) allow_unconfined: Vec<String>,
@@ -39,6 +40,7 @@ impl Arguments {
                 "--allow-unconfined" => parsed.allow_unconfined.push(value()?),
                 "--uid" => parsed.uid = Some(number(&word, &value()?)?),
                 "--gid" => parsed.gid = Some(number(&word, &value()?)?),
+                "--store-setting" => parsed.store_settings.push(pair(&word, &value()?)?),
                 "--set" => parsed.set.push(pair(&word, &value()?)?),
                 "--share" => {
                     let (kind, whose) = pair(&word, &value()?)?;
@@ -132,6 +134,8 @@ mod tests {
         assert_eq!(a.command, ["ls", "--uid"]);
         assert_eq!(a.share, [(Namespace::Net, "c0".to_owned())]);
         assert!(a.foreground && !a.reaped);
+        let a = parse("--store-setting lxc.bdev.lvm.vg=vg0 /x c1").expect("good");
+        assert_eq!(a.store_settings, [("lxc.bdev.lvm.vg".to_owned(), "vg0".to_owned())]);
     }
 
     #[test]

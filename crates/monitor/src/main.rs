@@ -10,6 +10,7 @@ mod volumes;
 use arguments::Arguments;
 use hull_config::Config;
 use hull_runtime::{Command, Error, Mode, Result, Start, launch, supervise};
+use hull_storage::Settings;
 use hull_storage::lock::{FileLock, Kind, Wait};
 use hull_sys::process;
 use std::ffi::CString;
@@ -113,7 +114,9 @@ fn run(words: Vec<String>) -> Result<u8> {
         let null = null.map_err(|e| hull_sys::Error::new("open(/dev/null)", e))?;
         (0..=2).try_for_each(|target| process::set_standard(&null, target))?;
     }
-    let volumes = Volumes::new(starting.ok().flatten());
+    let settings = arguments.store_settings.iter().cloned();
+    let settings = settings.fold(Settings::default(), |all, (key, value)| all.with(key, value));
+    let volumes = Volumes::new(settings, starting.ok().flatten());
     supervise::run(Start { status, ..start(arguments, config, &volumes) }).map(code)
 }
 

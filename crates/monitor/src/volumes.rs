@@ -19,11 +19,11 @@ pub(crate) struct Volumes {
 }
 
 impl Volumes {
-    /// Opens volumes of every store of this build. `starting` keeps others from destroying or renaming the
+    /// Opens volumes of every store of this build, which are told `settings`. `starting` keeps others from destroying or renaming the
     /// container until its root file system is open, by when its command socket says that it runs.
-    pub(crate) fn new(starting: Option<FileLock>) -> Self {
+    pub(crate) fn new(settings: Settings, starting: Option<FileLock>) -> Self {
         let starting = RefCell::new(starting);
-        Self { registry: hull_drivers::builtin(), settings: Settings::default(), starting }
+        Self { registry: hull_drivers::builtin(), settings, starting }
     }
 }
 

@@ -9,6 +9,7 @@
 //!   --status-fd N            tell there that the container runs, or why not
 //!   --config FILE            instead of LXCPATH/NAME/config
 //!   --set KEY=VALUE          after the configuration
+//!   --store-setting KEY=VALUE  what a store is told (lxc.bdev.lvm.vg)
 //!   --pidfile FILE           write the number of the first process there
 //!   --share KIND=WHOSE       join a namespace: a process, a path, a container
 //!   --allow-unconfined KEY   start although this key is not carried out

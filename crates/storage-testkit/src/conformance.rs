@@ -1,10 +1,12 @@
 //! One suite for every driver: cases are selected by facet and fact, never by a driver's name.
 
 mod bench;
+mod capacity;
 mod case;
 mod clone;
 mod create;
 mod destroy;
+mod exchange;
 mod faults;
 mod isolation;
 mod kill;
@@ -17,6 +19,7 @@ mod reclaim;
 mod regressions;
 mod rename;
 mod restore;
+mod transfer;
 mod trees;
 mod troubles;
 mod usage;
@@ -103,9 +106,12 @@ fn all() -> impl Iterator<Item = &'static Case> {
         reclaim::CASES,
         restore::CASES,
         usage::CASES,
+        capacity::CASES,
         mount::CASES,
         names::CASES,
         trees::CASES,
+        transfer::CASES,
+        exchange::CASES,
         races::CASES,
         faults::CASES,
         troubles::CASES,

@@ -106,6 +106,7 @@ impl Error {
             Tree::PermissionDenied => ErrorKind::PermissionDenied,
             Tree::AlreadyExists => ErrorKind::AlreadyExists,
             Tree::Changed | Tree::MountPoint => ErrorKind::InUse,
+            Tree::Corrupt => ErrorKind::Corrupt,
             Tree::Unsupported | Tree::IdNotMapped => ErrorKind::Unsupported,
             _ => ErrorKind::Os,
         };

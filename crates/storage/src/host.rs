@@ -5,14 +5,17 @@
 pub mod patch;
 
 use std::fmt::Debug;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use hull_mount::{DetachedMount, MountSource};
 use hull_sys::lock::{Contention, Kind};
 use hull_treecopy::{CopyOptions, ImageOptions, Observer};
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::pipe::SpliceFlags;
 
 use crate::driver::Outcome;
 use crate::error::{Error, ErrorKind, Result};
@@ -42,6 +45,8 @@ pub trait Host: Debug + Send + Sync {
     fn fill(&self, from: &Activation, to: &Activation) -> Result<()>;
     /// Copies the blocks of one volume into another, whose blocks are at least as many.
     fn fill_blocks(&self, from: &BlockImage, to: &BlockImage) -> Result<()>;
+    /// Carries what comes out of one pipe into another until it ends.
+    fn carry(&self, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()>;
     /// Overwrites the regular file `dir/name` inside a volume, if it has that file.
     fn patch(&self, volume: &Activation, dir: &str, name: &str, content: &[u8]) -> Result<()>;
     /// Returns once the effect of `step` would survive what the journal is meant to survive.
@@ -149,6 +154,22 @@ impl Host for RealHost {
         rustix::fs::fdatasync(&to.file).map_err(|e| Error::os("cannot write the blocks of a volume out", e))
     }
 
+    fn carry(&self, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
+        const STEP: usize = 1 << 20;
+        let mut carried = 0;
+        loop {
+            if self.observer.progress(0, carried) == ControlFlow::Break(()) {
+                return Err(Error::new(ErrorKind::Cancelled, "cancelled"));
+            }
+            match rustix::pipe::splice(from, None, to, None, STEP, SpliceFlags::empty()) {
+                Ok(0) => return Ok(()),
+                Ok(count) => carried += count as u64,
+                Err(Errno::INTR) => {}
+                Err(e) => return Err(Error::os("cannot carry the stream from store to store", e)),
+            }
+        }
+    }
+
     fn patch(&self, volume: &Activation, dir: &str, name: &str, content: &[u8]) -> Result<()> {
         patch::overwrite(volume, dir, name, content)
     }
@@ -173,7 +194,8 @@ impl Host for RealHost {
             Step::Create { at, .. }
             | Step::Clone { at, .. }
             | Step::CreateBlocks { at, .. }
-            | Step::Receive { at, .. } => {
+            | Step::Receive { at, .. }
+            | Step::Import { at, .. } => {
                 at.parts.iter().filter(|p| p.path().is_absolute()).try_for_each(|p| parent(p.path()))
             }
             Step::Fill { at, .. } if at.path().is_absolute() => {

@@ -48,7 +48,7 @@ mod plan;
 mod reclaim;
 mod registry;
 mod store;
-mod stream;
+pub mod stream;
 mod transaction;
 mod volume;
 

@@ -78,6 +78,13 @@ pub enum Step {
         /// Whether it may be written to.
         writable: bool,
     },
+    /// Makes a volume of a stream that comes from outside. Undone by reclaiming it.
+    Import {
+        /// The volume.
+        at: Layout,
+        /// Whether it may be written to.
+        writable: bool,
+    },
     /// Renames one thing. Undone by renaming it back.
     Move {
         /// Its name before.
@@ -238,7 +245,7 @@ impl Plan {
     }
 
     /// `from` if it may only be read, else a snapshot of it that is deleted after the commit.
-    fn quiet(&mut self, from: Source<'_>, tx: TxId) -> Result<Locator> {
+    pub(crate) fn quiet(&mut self, from: Source<'_>, tx: TxId) -> Result<Locator> {
         if from.driver.inspect(from.at)?.access == Access::ReadOnly {
             return Ok(from.at.clone());
         }
@@ -371,6 +378,7 @@ impl fmt::Display for Step {
             Self::CreateBlocks { at, size } => write!(f, "make volume {} of {size}", at.at),
             Self::FillBlocks { from, at } => write!(f, "copy all blocks of {from} to {at}"),
             Self::Receive { from, at, .. } => write!(f, "make volume {} of a stream of {from}", at.at),
+            Self::Import { at, .. } => write!(f, "make volume {} of what comes in", at.at),
             Self::Move { from, to } => write!(f, "rename {from} to {to}"),
             Self::Write { file, new: None, .. } => write!(f, "remove {}", file.display()),
             Self::Write { file, new: Some(new), .. } => {

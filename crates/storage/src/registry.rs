@@ -73,6 +73,11 @@ impl Settings {
         self
     }
 
+    /// All values, in the order in which they were set.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.values.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
     /// The value of `key`; the last one set wins.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.values.iter().rev().find(|(k, _)| k == key).map(|(_, v)| v.as_str())

@@ -193,9 +193,30 @@ impl Store {
         let _locks = self.locks.hold([(snapshot, Kind::Shared), (current, Kind::Exclusive)])?;
         self.transact("restore", |tx| {
             let mut new = self.plan_restore(snapshot, current, tx.id())?;
+            let limit = self.limit(current)?;
             tx.perform(std::mem::take(&mut new.plan))?;
+            self.limit_again(&new.at, limit)?;
             Ok(new)
         })
+    }
+
+    /// The limit on what a volume may hold; `None` for one without, and for devices, whose size is their own.
+    pub fn limit(&self, at: &Locator) -> Result<Option<Bytes>> {
+        let driver = self.driver(at.driver())?;
+        match driver.capacity() {
+            Some(_) if !driver.capabilities().block_backed => Ok(driver.inspect(at)?.size),
+            _ => Ok(None),
+        }
+    }
+
+    /// Gives the volume that came in the place of another that one's [`Store::limit`]: a snapshot has its own, or
+    /// none. To be called before the transaction commits.
+    pub fn limit_again(&self, at: &Locator, limit: Option<Bytes>) -> Result<()> {
+        let facet = self.driver(at.driver())?.capacity();
+        match (limit, facet) {
+            (Some(limit), Some(facet)) => facet.resize(at, Some(limit)).map(drop),
+            _ => Ok(()),
+        }
     }
 
     /// Decides [`Store::restore`].
@@ -367,6 +388,10 @@ impl Store {
 
     pub(crate) fn leave_behind(&self, failure: Error) {
         self.leftovers.lock().unwrap_or_else(PoisonError::into_inner).push(failure);
+    }
+
+    pub(crate) fn locks(&self) -> &VolumeLocks {
+        &self.locks
     }
 
     pub(crate) fn journal(&self) -> &dyn Journal {

@@ -37,21 +37,33 @@ impl Transaction<'_> {
     pub fn perform(&mut self, plan: Plan) -> Result<()> {
         self.record.plan.append(plan);
         while self.record.begun < self.record.plan.steps.len() {
-            self.record.begun += 1;
-            if let Err(e) = self.store.save(&self.record) {
-                // Nothing was begun: undoing it could only fail for the same reason, say a full disk. Later on
-                // the record may say more than was done, or less, and both must be undone in its order.
-                if self.record.begun == 1 {
-                    self.record.begun = 0;
-                }
-                return Err(e);
-            }
+            self.begin()?;
             let step = &self.record.plan.steps[self.record.begun - 1];
             // A step that failed for want of space has changed nothing, or is one that may be repeated.
             self.store.reserving(&self.record.plan, || self.store.perform(step, self.record.id))?;
             self.store.host().persist(step)?;
         }
         Ok(())
+    }
+
+    /// Adds a step that `act` carries out, once it has been noted: one that needs what no plan can hold.
+    pub(crate) fn perform_by(&mut self, step: Step, act: impl FnOnce() -> Result<()>) -> Result<()> {
+        self.record.plan.steps.push(step);
+        self.begin()?;
+        act()?;
+        self.store.host().persist(&self.record.plan.steps[self.record.begun - 1])
+    }
+
+    /// Notes that the next step begins.
+    fn begin(&mut self) -> Result<()> {
+        self.record.begun += 1;
+        let saved = self.store.save(&self.record);
+        // Nothing was begun: undoing it could only fail for the same reason, say a full disk. Later on the record
+        // may say more than was done, or less, and both must be undone in its order.
+        if saved.is_err() && self.record.begun == 1 {
+            self.record.begun = 0;
+        }
+        saved
     }
 }
 
@@ -137,8 +149,20 @@ impl Store {
             }
             Step::Receive { from, at, writable } => {
                 let access = if *writable { Access::ReadWrite } else { Access::ReadOnly };
-                stream::between(self.transfer(from)?, from, self.transfer(&at.at)?, at, access, by)
+                stream::between(
+                    self.host(),
+                    self.transfer(from)?,
+                    from,
+                    self.transfer(&at.at)?,
+                    at,
+                    access,
+                    by,
+                )
             }
+            Step::Import { at, .. } => Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("{} can only be made while its stream is there", at.at),
+            )),
             Step::Move { from, to } if from.driver == HOME => self.host().rename_home(from, to).map(drop),
             Step::Move { from, to } => self.driver(from.driver)?.rename(from, to).map(drop),
             Step::Write { file, new, mode, .. } => self.host().write(file, new.as_deref(), *mode, by),
@@ -164,7 +188,8 @@ impl Store {
             Step::Create { at, .. }
             | Step::Clone { at, .. }
             | Step::CreateBlocks { at, .. }
-            | Step::Receive { at, .. } => self.reclaim(at, by, &()),
+            | Step::Receive { at, .. }
+            | Step::Import { at, .. } => self.reclaim(at, by, &()),
             // The volume it filled goes with the step that made it.
             Step::Fill { .. } | Step::FillBlocks { .. } => Ok(()),
             Step::Move { from, to } => {

@@ -12,8 +12,8 @@ use std::path::PathBuf;
 
 use linux_raw_sys::btrfs::{
     BTRFS_SUBVOL_RDONLY, btrfs_ioctl_fs_info_args, btrfs_ioctl_get_subvol_info_args,
-    btrfs_ioctl_get_subvol_rootref_args, btrfs_ioctl_ino_lookup_user_args, btrfs_ioctl_vol_args,
-    btrfs_ioctl_vol_args_v2,
+    btrfs_ioctl_get_subvol_rootref_args, btrfs_ioctl_ino_lookup_user_args, btrfs_ioctl_qgroup_limit_args,
+    btrfs_ioctl_received_subvol_args, btrfs_ioctl_send_args, btrfs_ioctl_vol_args, btrfs_ioctl_vol_args_v2,
 };
 use linux_raw_sys::ioctl as request;
 use rustix::io::Errno;
@@ -114,6 +114,12 @@ pub struct SubvolumeInfo {
     pub uuid: [u8; 16],
     /// The UUID of the subvolume it is a snapshot of; zeros otherwise.
     pub parent_uuid: [u8; 16],
+    /// The UUID of the subvolume elsewhere whose stream it was made of; zeros otherwise.
+    pub received_uuid: [u8; 16],
+    /// The transaction in which its content last changed.
+    pub changed: u64,
+    /// The same of the subvolume elsewhere, when it was sent; 0 otherwise.
+    pub sent: u64,
 }
 
 /// Looks the subvolume that holds `file` up (`BTRFS_IOC_GET_SUBVOL_INFO`, Linux 4.18).
@@ -122,7 +128,60 @@ pub fn subvolume_info(file: impl AsFd) -> Result<SubvolumeInfo> {
     call(&file, request::BTRFS_IOC_GET_SUBVOL_INFO, &mut args, || {
         format!("ioctl({}, BTRFS_IOC_GET_SUBVOL_INFO)", fd::name(&file))
     })?;
-    Ok(SubvolumeInfo { id: args.treeid, uuid: args.uuid, parent_uuid: args.parent_uuid })
+    Ok(SubvolumeInfo {
+        id: args.treeid,
+        uuid: args.uuid,
+        parent_uuid: args.parent_uuid,
+        received_uuid: args.received_uuid,
+        changed: args.ctransid,
+        sent: args.stransid,
+    })
+}
+
+/// Writes the read-only subvolume `root` to `to` as a stream of version 1; with `since`, an earlier read-only
+/// subvolume's id, only what is different there.
+///
+/// Requires `CAP_SYS_ADMIN` in the first user namespace (`EPERM`). Fails with `EPERM` also for a subvolume that may
+/// be written to, with `EPIPE` when nobody reads `to` any more, and with `ENAMETOOLONG` for a tree so deep that a path
+/// in it has more than 4,095 bytes.
+pub fn send(root: impl AsFd, since: Option<u64>, to: impl AsFd) -> Result<()> {
+    let mut sources = [since.unwrap_or(0)];
+    let mut args = zeroed::<btrfs_ioctl_send_args>();
+    args.send_fd = i64::from(to.as_fd().as_raw_fd());
+    if let Some(id) = since {
+        args.parent_root = id;
+        args.clone_sources = sources.as_mut_ptr();
+        args.clone_sources_count = 1;
+    }
+    call(&root, request::BTRFS_IOC_SEND, &mut args, || format!("ioctl({}, BTRFS_IOC_SEND)", fd::name(&root)))
+}
+
+/// Limits how many bytes the subvolume `root` may refer to; `None` lifts the limit.
+///
+/// Requires `CAP_SYS_ADMIN` (`EPERM`) and quota groups that are on (`ENOTCONN`).
+pub fn set_limit(root: impl AsFd, bytes: Option<u64>) -> Result<()> {
+    /// BTRFS_QGROUP_LIMIT_MAX_RFER
+    const REFERENCED: u64 = 1;
+    let mut args = zeroed::<btrfs_ioctl_qgroup_limit_args>();
+    // No id is the group of the subvolume itself; a limit of all ones is none.
+    args.lim.flags = REFERENCED;
+    args.lim.max_rfer = bytes.unwrap_or(u64::MAX);
+    call(&root, request::BTRFS_IOC_QGROUP_LIMIT, &mut args, || {
+        format!("ioctl({}, BTRFS_IOC_QGROUP_LIMIT)", fd::name(&root))
+    })
+}
+
+/// Notes on the subvolume `root`, which is still writable, that it was made of the stream of the subvolume `uuid`
+/// elsewhere, as that was in its transaction `sent`.
+///
+/// Requires that the caller owns `root` (`EPERM`).
+pub fn set_received(root: impl AsFd, uuid: [u8; 16], sent: u64) -> Result<()> {
+    let mut args = zeroed::<btrfs_ioctl_received_subvol_args>();
+    args.uuid = uuid.map(|byte| byte as c_char);
+    args.stransid = sent;
+    call(&root, request::BTRFS_IOC_SET_RECEIVED_SUBVOL, &mut args, || {
+        format!("ioctl({}, BTRFS_IOC_SET_RECEIVED_SUBVOL)", fd::name(&root))
+    })
 }
 
 /// A subvolume inside another one.
@@ -185,7 +244,8 @@ fn lookup(dir: &impl AsFd, id: u64, inode: u64) -> Result<Option<Nested>> {
 /// Makes one request whose argument the kernel reads and overwrites.
 fn call<T>(file: &impl AsFd, number: u32, args: &mut T, described: impl Fn() -> String) -> Result<()> {
     // SAFETY: `args` is a live, exclusive reference to the structure that this request takes, which every
-    // caller in this file pairs with it; the kernel keeps no pointer to it.
+    // caller in this file pairs with it; the kernel keeps no pointer to it, and follows only the one that `send` put
+    // in it, to an array that outlives the call.
     let result = unsafe { libc::ioctl(file.as_fd().as_raw_fd(), number as libc::Ioctl, &raw mut *args) };
     if result < 0 { Err(Error::last(described())) } else { Ok(()) }
 }
@@ -199,7 +259,7 @@ fn zeroed<T: Argument>() -> T {
 /// Structures for which zero bytes are a value.
 ///
 /// # Safety
-/// Every field is an integer, an array of them, or a union of such.
+/// Every field is an integer, a raw pointer, an array of them, or a union of such.
 unsafe trait Argument {}
 // SAFETY: integers and arrays of them (linux/btrfs.h).
 unsafe impl Argument for btrfs_ioctl_fs_info_args {}
@@ -213,6 +273,13 @@ unsafe impl Argument for btrfs_ioctl_get_subvol_info_args {}
 unsafe impl Argument for btrfs_ioctl_get_subvol_rootref_args {}
 // SAFETY: as above.
 unsafe impl Argument for btrfs_ioctl_ino_lookup_user_args {}
+
+// SAFETY: as above.
+unsafe impl Argument for btrfs_ioctl_qgroup_limit_args {}
+// SAFETY: as above.
+unsafe impl Argument for btrfs_ioctl_received_subvol_args {}
+// SAFETY: as above, and a pointer, which may be null where the count beside it is 0.
+unsafe impl Argument for btrfs_ioctl_send_args {}
 
 /// Puts `name` into a field, NUL-terminated. Only a single component is a name: the kernel would take the
 /// part before a NUL, so one is refused here.

@@ -77,6 +77,21 @@ pub fn reset() -> Result<()> {
     }
 }
 
+/// Keeps all signals from this thread; the process's other threads get them. For system calls that an interruption
+/// would make begin anew in the middle of what they write.
+pub fn keep_from_this_thread() -> Result<()> {
+    // SAFETY: sigfillset(3) makes the set whatever it was before, and pthread_sigmask(3) only reads it.
+    let result = unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&raw mut all);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const all, std::ptr::null_mut())
+    };
+    match result {
+        0 => Ok(()),
+        errno => Err(Error::new("pthread_sigmask(SIG_BLOCK)", Errno::from_raw_os_error(errno))),
+    }
+}
+
 /// Sends `signal` to the process behind `pidfd`: `pidfd_send_signal(2)` (Linux 5.1). Takes real-time signals.
 pub fn send(pidfd: impl AsFd, signal: i32) -> Result<()> {
     // SAFETY: no pointer but NULL is passed.

@@ -69,15 +69,20 @@ pub(crate) fn copy_mode(status: &Statx, target: Inode<'_>, proc: &ProcDescriptor
 /// Sets the times of access and modification. A file system that cannot hold them to the nanosecond, or that year, rounds.
 pub(crate) fn copy_times(status: &Statx, target: Inode<'_>) -> Result<()> {
     let times = Timestamps { last_access: time(status.stx_atime), last_modification: time(status.stx_mtime) };
+    set_times(target, &times)
+}
+
+/// Sets the times of access and modification.
+pub(crate) fn set_times(target: Inode<'_>, times: &Timestamps) -> Result<()> {
     match target {
-        Inode::Open(fd) => rustix::fs::futimens(fd, &times),
+        Inode::Open(fd) => rustix::fs::futimens(fd, times),
         // AT_EMPTY_PATH: Linux 5.8.
-        Inode::PathOnly(fd) => rustix::fs::utimensat(fd, c"", &times, AtFlags::EMPTY_PATH),
+        Inode::PathOnly(fd) => rustix::fs::utimensat(fd, c"", times, AtFlags::EMPTY_PATH),
     }
     .call("utimensat")
 }
 
-fn chown(target: Inode<'_>, owner: Option<Uid>, group: Option<Gid>) -> rustix::io::Result<()> {
+pub(crate) fn chown(target: Inode<'_>, owner: Option<Uid>, group: Option<Gid>) -> rustix::io::Result<()> {
     let fd: BorrowedFd<'_> = match target {
         Inode::Open(fd) | Inode::PathOnly(fd) => fd,
     };

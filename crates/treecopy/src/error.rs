@@ -30,6 +30,8 @@ pub enum ErrorKind {
     Unsupported,
     /// The id shift has no range for an owner, ACL entry or file capability.
     IdNotMapped,
+    /// What was packed is damaged, or not all there.
+    Corrupt,
     /// The process or the machine has no free file descriptors left.
     TooManyOpenFiles,
     /// Any other failure of a kernel call; see [`Error::errno`].

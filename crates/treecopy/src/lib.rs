@@ -3,7 +3,7 @@
 //! [`copy_tree`] copies what `rsync -aHAXS --numeric-ids` preserves, and file capabilities, without
 //! following a symlink or resolving a path from outside the two directories it is given. [`remove_tree`]
 //! removes a tree with all that can lie in its way, and [`measure_tree`] says how large one is. [`copy_image`] copies
-//! the blocks of a file system image or device.
+//! the blocks of a file system image or device. [`pack_tree`] writes a tree to a pipe, and [`unpack_tree`] makes one of it.
 //!
 //! ```
 //! use std::ffi::OsStr;
@@ -65,8 +65,11 @@ mod limits;
 mod links;
 mod measure;
 mod observe;
+mod pack;
+mod record;
 mod remove;
 mod unlock;
+mod unpack;
 mod walk;
 mod xattr;
 
@@ -76,4 +79,6 @@ pub use idshift::{IdRange, IdShift, InvalidIdShift};
 pub use image::{ImageOptions, copy_image, image_size};
 pub use measure::{Measured, measure_tree};
 pub use observe::Observer;
+pub use pack::{Packed, pack_tree};
 pub use remove::{RemoveOptions, Removed, remove_tree};
+pub use unpack::unpack_tree;

@@ -54,7 +54,7 @@ impl XattrBuffers {
         let length = list(source, &mut self.names)?;
         for name in self.names[..length].split_inclusive(|b| *b == 0) {
             let Ok(name) = CStr::from_bytes_with_nul(name) else { continue };
-            if is_mark(name) || name.to_bytes().starts_with(XFS_ACL) {
+            if is_left_out(name) {
                 continue;
             }
             let length = match get(source, name, &mut self.value) {
@@ -86,6 +86,27 @@ impl XattrBuffers {
         Ok(lost)
     }
 
+    /// Hands all attributes of `source` to `take`, except those that [`XattrBuffers::copy`] leaves out.
+    pub(crate) fn each(
+        &mut self,
+        source: Inode<'_>,
+        take: &mut dyn FnMut(&CStr, &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let length = list(source, &mut self.names)?;
+        for name in self.names[..length].split_inclusive(|b| *b == 0) {
+            let Ok(name) = CStr::from_bytes_with_nul(name) else { continue };
+            if is_left_out(name) {
+                continue;
+            }
+            match get(source, name, &mut self.value) {
+                Ok(length) => take(name, &self.value[..length])?,
+                Err(Errno::NODATA) => {}
+                Err(errno) => return Err(Error::os(format!("getxattr({name:?})"), errno)),
+            }
+        }
+        Ok(())
+    }
+
     /// Removes what `target` has and `source` lacks, Hull's marks and security labels excepted.
     pub(crate) fn remove_others(&mut self, source: Inode<'_>, target: Inode<'_>) -> Result<()> {
         let length = list(target, &mut self.names)?;
@@ -111,6 +132,23 @@ pub(crate) fn remove_default_acl(directory: BorrowedFd<'_>) -> Result<()> {
         Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(()),
         result => result.call("fremovexattr(\"system.posix_acl_default\")"),
     }
+}
+
+/// Sets an attribute of a packed tree, unless it is one that no copy keeps.
+pub(crate) fn set_kept(target: Inode<'_>, name: &CStr, value: &[u8]) -> Result<()> {
+    if is_left_out(name) {
+        return Ok(());
+    }
+    match set(target, name, value) {
+        Ok(()) => Ok(()),
+        Err(Errno::OPNOTSUPP) if is_of_the_file_system(name) => Ok(()),
+        Err(errno) => Err(Error::os(format!("setxattr({name:?})"), errno)),
+    }
+}
+
+/// Whether no copy keeps an attribute of this name.
+fn is_left_out(name: &CStr) -> bool {
+    is_mark(name) || name.to_bytes().starts_with(XFS_ACL)
 }
 
 /// Hull's marks say whose a volume is; a copy gets its own.

@@ -34,7 +34,7 @@ impl std::error::Error for Skip {}
 
 impl ScratchFs {
     /// Makes and mounts a file system: `ext4`, `xfs` (with reflink, at least 300 MiB), `btrfs` (at least
-    /// 128 MiB) or `tmpfs`, of `size` bytes, which take space only when written.
+    /// 128 MiB) `btrfs+quota`, or `tmpfs`, of `size` bytes, which take space only when written.
     ///
     /// Requires root, a loop device and the mkfs program; what is lacking is in the [`Skip`].
     pub fn new(kind: &str, size: u64) -> Result<Self, Skip> {
@@ -42,6 +42,7 @@ impl ScratchFs {
             "ext4" => ("mkfs.ext4", &["-q", "-F", "-b", "4096", "-I", "256", "-i", "4096"], 8 << 20),
             "xfs" => ("mkfs.xfs", &["-q", "-m", "reflink=1,bigtime=1"], 300 << 20),
             "btrfs" => ("mkfs.btrfs", &["-q"], 128 << 20),
+            "btrfs+quota" => ("mkfs.btrfs", &["-q", "-R", "quota"], 128 << 20),
             "tmpfs" => ("", &[], 0),
             _ => return Err(Skip(format!("no scratch file system of kind {kind:?} is known"))),
         };
@@ -65,7 +66,7 @@ impl ScratchFs {
                 .and_then(|file| file.set_len(size))
                 .map_err(|e| Skip(format!("create {}: {e}", image.display())))?;
             run(Command::new(program).args(arguments).arg(&image))?;
-            mount.args(["-t", kind, "-o", "loop"]).arg(&image);
+            mount.args(["-t", kind.split('+').next().unwrap_or(kind), "-o", "loop"]).arg(&image);
         }
         run(mount.arg(&mount_point))?;
         Ok(Self { mount_point, _directory: directory })

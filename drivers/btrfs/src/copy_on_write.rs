@@ -12,6 +12,7 @@ use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 
 use crate::BtrfsDriver;
+use crate::capacity::Group;
 use crate::subvolume::{identity, open_below, open_dir, open_parent, remove_placeholder};
 
 impl CopyOnWrite for BtrfsDriver {
@@ -74,9 +75,17 @@ fn may_snapshot(root: &OwnedFd) -> Option<bool> {
 }
 
 /// Makes a writable snapshot and opens it.
-fn snapshot(source: &OwnedFd, parent: &OwnedFd, name: &OsStr) -> Result<OwnedFd> {
+pub(crate) fn snapshot(source: &OwnedFd, parent: &OwnedFd, name: &OsStr) -> Result<OwnedFd> {
     btrfs::snapshot(source, parent, name)?;
-    Ok(open_below(parent, Path::new(name))?)
+    let made = open_below(parent, Path::new(name))?;
+    if Group::of(source)?.limit().is_some() {
+        // The kernel gives a snapshot its source's limit. A limit is for one volume; who may not lift it keeps it.
+        match btrfs::set_limit(&made, None) {
+            Err(e) if !matches!(e.errno(), Errno::PERM | Errno::NOTCONN) => return Err(e.into()),
+            _ => {}
+        }
+    }
+    Ok(made)
 }
 
 /// Puts a snapshot wherever `clone` has an empty directory and `source` a subvolume of the list `inside`.

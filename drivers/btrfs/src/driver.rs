@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use hull_mount::{Access, MountPlan, MountSource};
 use hull_storage::files::Found;
 use hull_storage::{
-    Activation, Capabilities, CopyOnWrite, Driver, DriverName, Error, ErrorKind, Layout, Locator, Observer,
-    Outcome, Placement, Resource, Result, TxId, Usage, VolumeInfo, VolumeSpec, files, paths,
+    Activation, Capabilities, Capacity, CopyOnWrite, Driver, DriverName, Error, ErrorKind, Layout, Locator,
+    Observer, Outcome, Placement, Resource, Result, Transfer, TxId, Usage, VolumeInfo, VolumeSpec, files,
+    paths,
 };
 use hull_sys::btrfs;
 
+use crate::capacity::{self, Group};
 use crate::subvolume::{self, open_dir};
 use crate::{NAME, naming};
 
@@ -51,13 +53,22 @@ impl Driver for BtrfsDriver {
         let root = open_dir(&existing(at)?)?;
         let mut info = VolumeInfo::new(subvolume::is_marked(&root, at)?);
         info.access = access(&root)?;
+        if btrfs::is_subvolume(&root)? {
+            info.size = Group::of(&root).ok().and_then(|group| group.limit());
+        }
         Ok(info)
     }
 
     fn usage(&self, at: &Locator) -> Result<Usage> {
         let path = existing(at)?;
         let mut usage = files::measure(&path)?;
-        usage.exclusive = subvolume::exclusive_bytes(&open_dir(&path)?).map(|b| b.min(usage.total));
+        let root = open_dir(&path)?;
+        if btrfs::is_subvolume(&root)?
+            && let Ok(group) = Group::of(&root)
+        {
+            usage.exclusive = group.exclusive().map(|b| b.min(usage.total));
+            usage.available = [usage.available, group.left()].into_iter().flatten().min();
+        }
         Ok(usage)
     }
 
@@ -74,7 +85,12 @@ impl Driver for BtrfsDriver {
     }
 
     fn create(&self, at: &Layout, spec: &VolumeSpec, _by: TxId) -> Result<()> {
-        subvolume::create(&paths::absolute(&at.at)?, spec.owner)
+        let path = paths::absolute(&at.at)?;
+        subvolume::create(&path, spec.owner)?;
+        if spec.size.is_some() {
+            capacity::set_limit(&open_dir(&path)?, &at.at, spec.size)?;
+        }
+        Ok(())
     }
 
     fn rename(&self, from: &Resource, to: &Resource) -> Result<Outcome> {
@@ -90,6 +106,14 @@ impl Driver for BtrfsDriver {
     }
 
     fn copy_on_write(&self) -> Option<&dyn CopyOnWrite> {
+        Some(self)
+    }
+
+    fn capacity(&self) -> Option<&dyn Capacity> {
+        Some(self)
+    }
+
+    fn transfer(&self) -> Option<&dyn Transfer> {
         Some(self)
     }
 }

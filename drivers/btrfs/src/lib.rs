@@ -20,17 +20,20 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod capacity;
 mod copy_on_write;
 mod driver;
 mod naming;
 mod probe;
 mod subvolume;
+mod transfer;
 
 use std::sync::Arc;
 
 use hull_storage::{DriverName, Registration};
 
 pub use driver::BtrfsDriver;
+pub use transfer::{StreamPath, stream};
 
 /// The store's name.
 pub const NAME: DriverName = DriverName::new("btrfs");

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use hull_mount::table;
-use hull_storage::{Bytes, Error, ErrorKind, Locator, Observer, Outcome, Resource, Result, files, mark};
+use hull_storage::{Error, ErrorKind, Locator, Observer, Outcome, Resource, Result, files, mark};
 use hull_sys::btrfs::{self, Nested};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, ResolveFlags, Uid};
@@ -64,17 +64,7 @@ pub(crate) fn is_marked(root: &OwnedFd, at: &Locator) -> Result<bool> {
     Ok(btrfs::is_subvolume(root)? && mark::is_set(at.path(), &identity(root)?))
 }
 
-/// What only this subvolume occupies, where quota groups are on (/sys/fs/btrfs, Linux 5.9).
-pub(crate) fn exclusive_bytes(root: &OwnedFd) -> Option<Bytes> {
-    let id = btrfs::subvolume_info(root).ok()?.id;
-    let filesystem = btrfs::filesystem_id(root).ok()?;
-    let text: String = hexadecimal(&filesystem);
-    let uuid = [&text[..8], &text[8..12], &text[12..16], &text[16..20], &text[20..]].join("-");
-    let file = format!("/sys/fs/btrfs/{uuid}/qgroups/0_{id}/exclusive");
-    std::fs::read_to_string(file).ok()?.trim().parse().ok().map(Bytes)
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 

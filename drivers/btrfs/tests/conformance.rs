@@ -3,5 +3,9 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    hull_storage_testkit::scratch::run(&hull_driver_btrfs::REGISTRATION, &["btrfs"], &["btrfs"])
+    hull_storage_testkit::scratch::run(
+        &hull_driver_btrfs::REGISTRATION,
+        &["btrfs", "btrfs+quota"],
+        &["btrfs"],
+    )
 }

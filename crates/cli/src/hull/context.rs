@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use hull_container::Made;
-use hull_storage::Store;
+use hull_storage::{Settings, Store};
 
 use crate::deletion;
 use crate::environment::Environment;
@@ -58,6 +58,18 @@ impl Context {
     /// The containers, for a command that changes them unless it is only to be planned.
     pub(crate) fn session_to_change(&self, dry_run: bool) -> Result<Session, Failure> {
         self.session(if dry_run { Purpose::Look } else { Purpose::Change })
+    }
+
+    /// As [`Context::session_to_change`], with other settings for stores than those in `lxc.conf`.
+    pub(crate) fn session_with(&self, settings: Settings, dry_run: bool) -> Result<Session, Failure> {
+        let purpose = if dry_run { Purpose::Look } else { Purpose::Change };
+        Session::with(
+            settings,
+            &self.environment,
+            self.lxcpath.clone(),
+            (purpose, deletion::LATER),
+            self.quiet,
+        )
     }
 
     /// Says on stdout what was done, unless quiet.

@@ -11,6 +11,7 @@ use hull_storage::{Bytes, VolumeSpec};
 use rustix::fs::MemfdFlags;
 
 use super::context::Context;
+use super::volume::takes_size;
 use crate::errors::{Failure, Outcome};
 use crate::sizes;
 
@@ -49,6 +50,12 @@ pub(crate) struct Args {
     /// File system of the volume, for stores that make one (ext4, xfs, btrfs)
     #[arg(long, value_name = "TYPE")]
     fstype: Option<String>,
+    /// Name of the volume in its pool, for stores that have one; the container's otherwise
+    #[arg(long, value_name = "NAME")]
+    volume_name: Option<String>,
+    /// What lxc.conf would say to the store (lxc.bdev.lvm.vg=vg0, lxc.bdev.zfs.root=tank/lxc)
+    #[arg(long, value_name = "KEY=VALUE", value_parser = store_setting)]
+    store_setting: Vec<(String, String)>,
     /// Configuration to begin with, instead of LXC's default.conf or, where Hull could not start what that
     /// asks for, a network namespace with only the loopback interface
     #[arg(short = 'f', long, value_name = "FILE")]
@@ -69,17 +76,22 @@ pub(super) fn run(args: &Args, context: &Context) -> Outcome {
     if let Some(file) = args.config.as_ref().filter(|file| !file.exists() || file.is_dir()) {
         return Err(Failure::new(format!("there is no configuration file {}", file.display())));
     }
-    let session = context.session_to_change(args.dry_run)?;
+    let settings = args.store_setting.iter().cloned();
+    let settings = settings.fold(context.environment.settings(), |all, (key, value)| all.with(key, value));
+    let session = context.session_with(settings, args.dry_run)?;
     let containers = session.containers();
     let mut stores = Vec::new();
     for name in &args.store {
         stores.push(containers.registry().resolve(name)?.name);
     }
     if args.size.is_some() || args.fstype.is_some() {
-        let sized = |name| containers.store().driver(name).is_ok_and(|d| d.capabilities().block_backed);
-        if stores.is_empty() || !stores.iter().all(|name| sized(*name)) {
+        let fits = |name| {
+            let driver = containers.store().driver(name);
+            driver.is_ok_and(|d| d.capabilities().block_backed || (args.fstype.is_none() && takes_size(d)))
+        };
+        if stores.is_empty() || !stores.iter().all(|name| fits(*name)) {
             return Err(Failure::new(
-                "--size and --fstype need a --store whose volumes have a file system of their own, such as loop",
+                "--size needs a --store whose volumes have a size or a limit, --fstype one whose volumes have a file system of their own",
             ));
         }
     }
@@ -89,6 +101,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Outcome {
         default_config: beginning.path(),
         stores,
         exactly: args.dir.clone(),
+        volume_name: args.volume_name.clone(),
         spec: VolumeSpec { size: args.size, fstype: args.fstype.clone(), owner: None },
         content,
         dry_run: args.dry_run,
@@ -99,6 +112,16 @@ pub(super) fn run(args: &Args, context: &Context) -> Outcome {
     }
     context.tell(&made, args.dry_run, &format!("created {}", made.name))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A key for stores and its value.
+fn store_setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if key.starts_with("lxc.bdev.") || key.starts_with("hull.volume.") => {
+            Ok((key.trim().to_owned(), value.trim().to_owned()))
+        }
+        _ => Err("write KEY=VALUE, with a key that begins with lxc.bdev. or hull.volume.".to_owned()),
+    }
 }
 
 fn content(args: &Args, context: &Context) -> Result<Content, Failure> {

@@ -12,6 +12,7 @@ mod info;
 mod ls;
 mod recover;
 mod rename;
+mod resize;
 mod restore;
 mod scan;
 mod snapshot;
@@ -68,6 +69,7 @@ enum Command {
     Snapshot(snapshot::Args),
     Restore(restore::Args),
     Rename(rename::Args),
+    Resize(resize::Args),
     #[command(visible_alias = "rm")]
     Destroy(destroy::Args),
     Config(config::Args),
@@ -130,6 +132,7 @@ fn dispatch(parsed: Hull) -> Outcome {
         Command::Snapshot(args) => snapshot::run(args, &context),
         Command::Restore(args) => restore::run(args, &context),
         Command::Rename(args) => rename::run(args, &context),
+        Command::Resize(args) => resize::run(args, &context),
         Command::Destroy(args) => destroy::run(args, &context),
         Command::Config(args) => config::run(args, &context),
         Command::Doctor(args) => doctor::run(args, &context),

@@ -4,6 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::path::{Component, Path, PathBuf};
 
+use hull_storage::Settings;
+
 use super::Tool;
 use super::getopt::Matches;
 use crate::environment::Environment;
@@ -128,6 +130,17 @@ impl<'a> Call<'a> {
     /// The containers of this call's lxcpath.
     pub(crate) fn session(&self, purpose: Purpose) -> Result<Session, Failure> {
         Session::open(&self.environment, self.lxcpath.clone(), purpose, self.quiet())
+    }
+
+    /// Opens the containers with other settings for stores than those in `lxc.conf`.
+    pub(crate) fn session_with(&self, settings: Settings, purpose: Purpose) -> Result<Session, Failure> {
+        Session::with(
+            settings,
+            &self.environment,
+            self.lxcpath.clone(),
+            (purpose, crate::deletion::LATER),
+            self.quiet(),
+        )
     }
 
     /// Tells what went wrong: on stderr unless quiet, and in the log file if there is one.

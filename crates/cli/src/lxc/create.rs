@@ -5,16 +5,13 @@ use std::process::ExitCode;
 
 use clap::Command;
 use hull_container::{Content, CreateRequest, Template};
-use hull_storage::{DriverName, Settings, VolumeSpec};
+use hull_storage::{DriverName, Settings};
 
+use super::bdev::Wanted;
 use super::call::Call;
 use super::table;
 use crate::errors::{Failure, Outcome};
 use crate::session::{Purpose, Session, default_store};
-use crate::sizes;
-
-/// Options for kinds of store this build has none of.
-const OTHER_STORES: [&str; 7] = ["lvname", "vgname", "thinpool", "rbdname", "rbdpool", "rbduser", "zfsroot"];
 
 pub(super) fn table() -> Command {
     let own = [
@@ -58,11 +55,8 @@ pub(super) fn run(call: &Call<'_>) -> Outcome {
             "A template must be specified; use -t none for a container without a root file system",
         ));
     };
-    if let Some(option) = OTHER_STORES.iter().find(|option| call.has(option)) {
-        return Err(Failure::new(format!(
-            "--{option} is only valid with stores on block devices or pools, and this build of Hull has none"
-        )));
-    }
+    let bdev = call.value("bdev")?;
+    let wanted = Wanted::read(bdev.as_deref(), |option| call.value(option))?;
     let exactly = call.path("dir");
     if let Some(dir) = exactly.as_ref().filter(|dir| !dir.is_absolute()) {
         return Err(Failure::new(format!("--dir should use an absolute path, not {}", dir.display())));
@@ -71,31 +65,19 @@ pub(super) fn run(call: &Call<'_>) -> Outcome {
     if let Some(file) = config.as_ref().filter(|file| !file.exists() || file.is_dir()) {
         return Err(Failure::new(format!("there is no configuration file {}", file.display())));
     }
-    // A number alone counts MiB.
-    let size = call.value("fssize")?.map(|text| sizes::parse(&text, 1 << 20)).transpose();
-    let size = size.map_err(|why| Failure::new(format!("--fssize: {why}")))?;
     let content = content(call, &template, call.rest())?;
-    let session = call.session(Purpose::Change)?;
+    let session = call.session_with(wanted.over(call.environment().settings()), Purpose::Change)?;
     let container = session.containers().get(name)?;
     if container.is_defined() {
         return Err(Failure::new(format!("Container already exists: {}", container.home().display())));
     }
-    let wanted = call.value("bdev")?;
-    let stores = stores(&session, wanted.as_deref())?;
-    if let Some(option) = ["fstype", "fssize"].into_iter().find(|option| call.has(option)) {
-        let on_blocks =
-            |name| session.containers().store().driver(name).map(|d| d.capabilities().block_backed);
-        if wanted.as_deref() != Some("best") && !stores.iter().any(|name| on_blocks(*name).unwrap_or(false)) {
-            let text = format!("--{option} is only valid with stores on block devices, such as -B loop");
-            return Err(Failure::new(text));
-        }
-    }
     let request = CreateRequest {
         config,
         default_config: call.environment().default_config(),
-        stores,
+        stores: stores(&session, bdev.as_deref())?,
         exactly,
-        spec: VolumeSpec { size, fstype: call.value("fstype")?, owner: None },
+        volume_name: wanted.name,
+        spec: wanted.spec,
         content,
         dry_run: false,
     };

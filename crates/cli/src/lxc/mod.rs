@@ -1,6 +1,7 @@
 //! LXC's commands: their options, output and exit codes.
 
 mod attach;
+mod bdev;
 mod call;
 mod config;
 mod copy;

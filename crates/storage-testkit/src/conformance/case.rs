@@ -27,6 +27,10 @@ pub enum Need {
     Dependent,
     /// It has the facet [`hull_storage::CopyOnWrite`].
     CopyOnWrite,
+    /// It has the facet [`hull_storage::Transfer`].
+    Transfer,
+    /// It has the facet [`hull_storage::Capacity`].
+    Capacity,
     /// Its volumes can lie in any directory.
     Anywhere,
 }
@@ -50,6 +54,8 @@ impl Case {
             Need::Standalone => facts.standalone,
             Need::Dependent => !facts.standalone,
             Need::CopyOnWrite => driver.copy_on_write().is_some(),
+            Need::Transfer => driver.transfer().is_some(),
+            Need::Capacity => driver.capacity().is_some(),
             Need::Anywhere => facts.anywhere,
         })
     }

@@ -28,6 +28,8 @@ pub(super) const CASES: &[Case] = &[
     Case { name: "kill::clone", needs: &[], run: |b| everywhere(b, "clone") },
     Case { name: "kill::snapshot", needs: &[], run: |b| everywhere(b, "snapshot") },
     Case { name: "kill::copy", needs: &[Need::Standalone], run: |b| everywhere(b, "copy") },
+    Case { name: "kill::stream", needs: &[Need::Transfer], run: stream },
+    Case { name: "kill::receive", needs: &[Need::Standalone], run: |b| everywhere(b, "receive") },
     Case { name: "kill::restore", needs: &[], run: |b| everywhere(b, "restore") },
     Case { name: "kill::rename", needs: &[], run: |b| everywhere(b, "rename") },
     Case { name: "kill::destroy", needs: &[], run: |b| everywhere(b, "destroy") },
@@ -63,6 +65,15 @@ pub(super) struct World {
 }
 
 type Checked<T> = Result<T, Box<dyn Error>>;
+
+fn stream(bench: &Bench) -> CaseResult {
+    let probe = bench.below("probe")?;
+    let volume = probe.make(&probe.store(), "volume")?;
+    match super::transfer::unsendable(bench, &volume) {
+        Some(verdict) => Ok(verdict),
+        None => everywhere(bench, "stream"),
+    }
+}
 
 fn everywhere(bench: &Bench, operation: &str) -> CaseResult {
     let whole = Round::prepare(bench, "whole", operation)?;
@@ -117,6 +128,9 @@ impl Round {
         let to = bench.place_in_home("house");
         let housed = bench.clone_to(&store, &volume, &to, CloneMode::SnapshotElseCopy)?;
         let scene = Scene { volume, snapshot, housed };
+        if operation == "receive" {
+            store.send(&scene.volume, None, None, &mut fs::File::create(stream_of(&bench))?, &())?;
+        }
         let target = scene.target(&bench, &store, operation)?;
         Ok(Self { bench, scene, target })
     }
@@ -178,10 +192,10 @@ impl Scene {
         let to = bench.place("target");
         let (read, write) = (Access::ReadOnly, Access::ReadWrite);
         Ok(match operation {
-            "create" => bench.driver().new_layout(&to, None)?.at,
+            "create" | "receive" => bench.driver().new_layout(&to, None)?.at,
             "clone" => plan(CloneMode::SnapshotElseCopy, write, &to)?,
             "snapshot" => plan(CloneMode::SnapshotElseCopy, read, &to)?,
-            "copy" => plan(CloneMode::Copy, write, &to)?,
+            "copy" | "stream" => plan(CloneMode::Copy, write, &to)?,
             "restore" | "restore_later" => store.plan_restore(&self.snapshot, &self.volume, TxId(0))?.at,
             "rename" => store.plan_rename(&self.volume, &to)?.at,
             "make_home" => plan(CloneMode::SnapshotElseCopy, write, &new_home(bench))?,
@@ -207,6 +221,11 @@ impl Scene {
             "clone" => clone(CloneMode::SnapshotElseCopy, Access::ReadWrite)?,
             "snapshot" => clone(CloneMode::SnapshotElseCopy, Access::ReadOnly)?,
             "copy" => clone(CloneMode::Copy, Access::ReadWrite)?,
+            "stream" => super::transfer::copy_by_stream(bench, store, &self.volume, &to).map(drop)?,
+            "receive" => {
+                let stream = fs::read(stream_of(bench))?;
+                super::exchange::receive(store, &stream, driver, &to, None).map(drop)?;
+            }
             "restore" => store.restore(&self.snapshot, &self.volume).map(drop)?,
             "rename" => store.rename(&self.volume, &to).map(drop)?,
             "destroy" => store.destroy(&self.volume)?,
@@ -253,6 +272,11 @@ impl Scene {
             tx.perform(plan)
         })
     }
+}
+
+/// Where a stream of the volume is.
+fn stream_of(bench: &Bench) -> PathBuf {
+    bench.dir().join("stream")
 }
 
 fn new_home(bench: &Bench) -> Placement {

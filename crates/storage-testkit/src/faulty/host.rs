@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use hull_storage::{Activation, BlockImage, Host, Observer, Outcome, Resource, Result, Step, TxId};
+use rustix::fd::BorrowedFd;
 
 use super::Faults;
 
@@ -52,6 +53,10 @@ impl Host for FaultyHost {
 
     fn fill_blocks(&self, from: &BlockImage, to: &BlockImage) -> Result<()> {
         self.faults.change("Host::fill_blocks", || self.inner.fill_blocks(from, to))
+    }
+
+    fn carry(&self, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
+        self.faults.change("Host::carry", || self.inner.carry(from, to))
     }
 
     fn patch(&self, volume: &Activation, dir: &str, name: &str, content: &[u8]) -> Result<()> {

@@ -7,6 +7,7 @@ use hull_storage::host::PARTIAL;
 use hull_storage::{
     Activation, BlockImage, Error, ErrorKind, Host, Mark, Observer, Outcome, Resource, Result, Step, TxId,
 };
+use rustix::fd::BorrowedFd;
 
 use super::driver::meta;
 use super::{Machine, Node};
@@ -83,6 +84,10 @@ impl Host for SimHost {
 
     fn fill_blocks(&self, _: &BlockImage, _: &BlockImage) -> Result<()> {
         Err(Error::new(ErrorKind::Unsupported, "simulated volumes have no blocks"))
+    }
+
+    fn carry(&self, _: BorrowedFd<'_>, _: BorrowedFd<'_>) -> Result<()> {
+        Err(Error::new(ErrorKind::Unsupported, "simulated volumes have no streams"))
     }
 
     fn fill(&self, from: &Activation, to: &Activation) -> Result<()> {

@@ -2,7 +2,9 @@
 
 use std::ffi::OsString;
 
-use hull_storage::{Access, Bytes, CloneMode, Locator, Method, NewVolume, Store, Tie, TxId, VolumeSpec};
+use hull_storage::{
+    Access, Bytes, CloneMode, Driver, Locator, Method, NewVolume, Store, Tie, TxId, VolumeSpec,
+};
 
 use super::ties::Ties;
 use super::{Context, Target, locate, registry, store, target};
@@ -17,7 +19,7 @@ pub(super) struct Create {
     /// Where: STORE:PATH, or only an absolute path for a directory
     #[arg(value_name = "LOCATOR")]
     at: OsString,
-    /// Size, for stores whose volumes have one (1G, 512M)
+    /// Size, or limit on what it may hold, for stores whose volumes have one (1G, 512M)
     #[arg(long, value_parser = |text: &str| sizes::parse(text, 1 << 20))]
     size: Option<Bytes>,
     /// File system, for stores that make one (ext4, xfs, btrfs)
@@ -30,18 +32,22 @@ pub(super) struct Create {
 
 pub(super) fn create(args: &Create, context: &Context) -> Result<(), Failure> {
     let store = store(context, purpose(args.dry_run))?;
-    let (registry, settings) = registry();
+    let (registry, settings) = registry(context);
     let Target { into, to, at } = target(&store, &registry, &args.at)?;
     let driver = into.map_or_else(|| default_store(&registry, &settings), Ok)?;
-    let wishes = args.size.map(|_| "--size").or(args.fstype.as_ref().map(|_| "--fstype"));
-    if let (Some(option), false) = (wishes, store.driver(driver)?.capabilities().block_backed) {
+    if args.size.is_some() && !takes_size(store.driver(driver)?) {
         return Err(Failure::new(format!(
-            "volumes of the store {driver} have no file system of their own: leave {option} out"
+            "volumes of the store {driver} have neither sizes nor limits: leave --size out"
         )));
     }
     if !store.driver(driver)?.capabilities().standalone {
         return Err(Failure::new(format!(
             "a volume of the store {driver} needs another one below it: use `hull volume clone`"
+        )));
+    }
+    if args.fstype.is_some() && !store.driver(driver)?.capabilities().block_backed {
+        return Err(Failure::new(format!(
+            "volumes of the store {driver} have no file system of their own: leave --fstype out"
         )));
     }
     let spec = VolumeSpec { size: args.size, fstype: args.fstype.clone(), owner: None };
@@ -52,6 +58,11 @@ pub(super) fn create(args: &Create, context: &Context) -> Result<(), Failure> {
     }
     let made = store.create(driver, &to, &spec)?;
     context.say(format!("created {made}"))
+}
+
+/// Whether a new volume of the store can be given a size, or a limit.
+pub(in crate::hull) fn takes_size(driver: &dyn Driver) -> bool {
+    driver.capabilities().block_backed || driver.capacity().is_some()
 }
 
 /// Make a volume of another one
@@ -141,7 +152,7 @@ pub(super) struct Rename {
 pub(super) fn rename(args: &Rename, context: &Context) -> Result<(), Failure> {
     let from = locate(&args.from)?;
     let store = store(context, purpose(args.dry_run))?;
-    let Target { into, to, at } = target(&store, &registry().0, &args.to)?;
+    let Target { into, to, at } = target(&store, &registry(context).0, &args.to)?;
     if let Some(other) = into.filter(|name| *name != from.driver()) {
         return Err(Failure::new(format!("{from} cannot be renamed into the store {other}: clone it")));
     }
@@ -154,6 +165,26 @@ pub(super) fn rename(args: &Rename, context: &Context) -> Result<(), Failure> {
     ties(context).renamed(&from, &planned.at)?;
     let made = store.rename(&from, &to)?;
     context.say(format!("renamed {from} to {made}"))
+}
+
+/// Change the size of a volume, or the limit on what it may hold
+///
+/// The file system in it follows.
+#[derive(Debug, clap::Args)]
+pub(super) struct Resize {
+    /// The volume
+    #[arg(value_name = "LOCATOR")]
+    at: OsString,
+    /// Its new size (20G, 512M), or `none` for no limit
+    #[arg(value_parser = sizes::parse_limit)]
+    size: sizes::Limit,
+}
+
+pub(super) fn resize(args: &Resize, context: &Context) -> Result<(), Failure> {
+    let at = locate(&args.at)?;
+    let store = store(context, Purpose::Change)?;
+    let outcome = store.resize(&at, args.size.0)?;
+    context.say(sizes::told(&at, args.size, outcome))
 }
 
 /// Delete volumes that Hull made
@@ -206,7 +237,7 @@ fn make(
 ) -> Result<(), Failure> {
     let from = locate(from)?;
     let store = store(context, purpose(dry_run))?;
-    let Target { into, to, at } = target(&store, &registry().0, to)?;
+    let Target { into, to, at } = target(&store, &registry(context).0, to)?;
     let planned = store.plan_clone(&from, into, &to, mode, access, TxId(0))?;
     require_place(at.as_ref(), &planned)?;
     if dry_run {
@@ -238,7 +269,7 @@ fn ties(context: &Context) -> Ties {
 }
 
 /// Refuses a whole locator that says something else than what the volume's locator would be.
-fn require_place(written: Option<&Locator>, planned: &NewVolume) -> Result<(), Failure> {
+pub(super) fn require_place(written: Option<&Locator>, planned: &NewVolume) -> Result<(), Failure> {
     match written {
         Some(written) if *written != planned.at => Err(Failure::new(format!(
             "the volume would be {}, not {written}: write that, or only where it shall be",

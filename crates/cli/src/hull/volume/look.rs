@@ -80,6 +80,8 @@ pub(super) struct Usage {
 pub(in crate::hull) struct UsageRow {
     total_bytes: u64,
     exclusive_bytes: Option<u64>,
+    shared_bytes: Option<u64>,
+    available_bytes: Option<u64>,
     entries: u64,
 }
 
@@ -87,14 +89,17 @@ impl UsageRow {
     pub(in crate::hull) fn fields(&self) -> Vec<(&'static str, String)> {
         vec![
             ("Occupies", Bytes(self.total_bytes).to_string()),
-            ("Alone", self.exclusive()),
+            ("Alone", known(self.exclusive_bytes)),
+            ("Shared", known(self.shared_bytes)),
+            ("Available", known(self.available_bytes)),
             ("Files", self.entries.to_string()),
         ]
     }
+}
 
-    fn exclusive(&self) -> String {
-        self.exclusive_bytes.map_or_else(|| "unknown".to_owned(), |bytes| Bytes(bytes).to_string())
-    }
+/// A number of bytes, for people.
+fn known(bytes: Option<u64>) -> String {
+    bytes.map_or_else(|| "unknown".to_owned(), |bytes| Bytes(bytes).to_string())
 }
 
 impl From<hull_storage::Usage> for UsageRow {
@@ -102,6 +107,8 @@ impl From<hull_storage::Usage> for UsageRow {
         Self {
             total_bytes: usage.total.0,
             exclusive_bytes: usage.exclusive.map(|bytes| bytes.0),
+            shared_bytes: usage.exclusive.map(|bytes| usage.total.0.saturating_sub(bytes.0)),
+            available_bytes: usage.available.map(|bytes| bytes.0),
             entries: usage.entries,
         }
     }
@@ -113,6 +120,8 @@ struct Measured {
     locator: String,
     #[serde(flatten)]
     usage: UsageRow,
+    /// Its size or limit.
+    size: Option<u64>,
 }
 
 pub(super) fn usage(args: &Usage, context: &Context) -> Result<(), Failure> {
@@ -120,19 +129,22 @@ pub(super) fn usage(args: &Usage, context: &Context) -> Result<(), Failure> {
     let store = store(context, Purpose::Look)?;
     let mut rows = Vec::new();
     for at in &volumes {
-        rows.push(Measured { locator: at.to_string(), usage: store.usage(at)?.into() });
+        let size = store.inspect(at)?.size.map(|bytes| bytes.0);
+        rows.push(Measured { locator: at.to_string(), usage: store.usage(at)?.into(), size });
     }
     if args.json {
         return output::json(&rows);
     }
-    let lines: Vec<[String; 4]> = rows
+    let lines: Vec<[String; 7]> = rows
         .into_iter()
-        .map(|row| {
-            let total = Bytes(row.usage.total_bytes).to_string();
-            [row.locator, total, row.usage.exclusive(), row.usage.entries.to_string()]
+        .map(|Measured { locator, usage, size }| {
+            let total = Bytes(usage.total_bytes).to_string();
+            let limit = size.map_or_else(|| "none".to_owned(), |bytes| Bytes(bytes).to_string());
+            let [alone, shared] = [usage.exclusive_bytes, usage.shared_bytes].map(known);
+            [locator, total, alone, shared, known(usage.available_bytes), limit, usage.entries.to_string()]
         })
         .collect();
-    output::table(["VOLUME", "OCCUPIES", "ALONE", "FILES"], &lines)
+    output::table(["VOLUME", "OCCUPIES", "ALONE", "SHARED", "AVAILABLE", "SIZE", "FILES"], &lines)
 }
 
 /// List the volumes in a directory

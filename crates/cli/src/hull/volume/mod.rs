@@ -1,6 +1,7 @@
 //! `hull volume`: volumes without containers, for scripts and for those who measure.
 
 mod change;
+mod exchange;
 mod look;
 mod mount;
 mod ties;
@@ -18,6 +19,7 @@ use super::volumes::{self, Volumes};
 use crate::errors::{Failure, Outcome};
 use crate::session::Purpose;
 
+pub(super) use change::takes_size;
 pub(super) use look::UsageRow;
 
 /// Work on volumes without containers
@@ -38,6 +40,9 @@ enum Command {
     Restore(change::Restore),
     Rename(change::Rename),
     Rm(change::Remove),
+    Resize(change::Resize),
+    Send(exchange::Send),
+    Receive(exchange::Receive),
     Mount(mount::Mount),
     Umount(mount::Unmount),
     Info(look::Info),
@@ -53,6 +58,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Outcome {
         Command::Restore(args) => change::restore(args, context),
         Command::Rename(args) => change::rename(args, context),
         Command::Rm(args) => change::remove(args, context),
+        Command::Resize(args) => change::resize(args, context),
+        Command::Send(args) => exchange::send(args, context),
+        Command::Receive(args) => exchange::receive(args, context),
         Command::Mount(args) => mount::mount(args, context),
         Command::Umount(args) => mount::unmount(args, context),
         Command::Info(args) => look::info(args, context),
@@ -117,7 +125,7 @@ fn target(store: &Store, registry: &Registry, text: &OsString) -> Result<Target,
     }
 }
 
-/// The stores and settings of this build.
-fn registry() -> (Registry, Settings) {
-    (hull_drivers::builtin(), Settings::default())
+/// The stores of this build, and what `lxc.conf` says of them.
+fn registry(context: &Context) -> (Registry, Settings) {
+    (hull_drivers::builtin(), context.environment.settings())
 }
