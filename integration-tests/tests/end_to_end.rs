@@ -78,6 +78,14 @@ fn a_life_on_btrfs() {
 }
 
 #[test]
+fn a_life_in_an_image() {
+    let Some(house) = house::on("end_to_end::a_life_in_an_image", "xfs") else { return };
+    life(&house, "loop");
+    let attached = command::run("/sbin/losetup", &["--list", "--noheadings", "--output", "BACK-FILE"]).ok();
+    assert!(!attached.contains(text(&house.lxcpath())), "{attached}");
+}
+
+#[test]
 fn clones_between_stores() {
     let Some(house) = house::on("end_to_end::clones_between_stores", "btrfs") else { return };
     house.hull_creates("d", &["--store", "dir"]);

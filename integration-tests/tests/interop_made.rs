@@ -104,6 +104,39 @@ fn overlay_clones_cross() {
 }
 
 #[test]
+fn loop_containers_cross() {
+    let Some(house) = house("loop_containers_cross") else { return };
+    house.stock_creates("theirs", &["-B", "loop", "--fssize", "64M"]);
+    house.hull_creates("ours", &["--store", "loop", "--size", "64M"]);
+    for name in ["theirs", "ours"] {
+        assert!(rootfs(&house, name).starts_with("loop:"), "{}", rootfs(&house, name));
+        assert_eq!(runs_in_stock(&house, name, "hostname; echo stock > /stock"), format!("{name}\n"));
+        assert_eq!(runs_in_hull(&house, name, "cat /stock; echo hull > /hull"), "stock\n");
+        assert_eq!(runs_in_stock(&house, name, "cat /hull"), "hull\n");
+        // Unlike stock's, a clone has the size of its source.
+        let copy = format!("{name}2");
+        house.hull(&["clone", name, &copy]).ok();
+        let size = |name: &str| std::fs::metadata(house.at(name, "rootdev")).expect("an image").len();
+        assert_eq!(size(&copy), size(name));
+        assert_eq!(runs_in_stock(&house, &copy, "cat /hull; hostname"), format!("hull\n{copy}\n"));
+        house.hull(&["snapshot", &copy]).ok();
+        runs_in_hull(&house, &copy, "echo spoilt > /hull");
+        house.stock(&["lxc-snapshot", "-n", &copy, "-L"]).ok();
+        house.hull(&["restore", &copy, "snap0"]).ok();
+        assert_eq!(runs_in_stock(&house, &copy, "cat /hull"), "hull\n");
+        house.hull(&["destroy", "--snapshots", &copy]).ok();
+    }
+    // What one of them runs, the other does not touch.
+    house.stock(&["lxc-start", "-n", "ours"]).ok();
+    let said = house.hull(&["volume", "rm", &rootfs(&house, "ours")]).fails(1);
+    assert!(said.contains("is used by the loop device"), "{said}");
+    house.stock(&["lxc-stop", "-n", "ours", "-k"]).ok();
+    house.stock(&["lxc-destroy", "-n", "ours"]).ok();
+    house.hull(&["destroy", "theirs"]).ok();
+    assert!(!house.at("ours", "").exists() && !house.at("theirs", "").exists());
+}
+
+#[test]
 fn hull_respects_stocks_clones() {
     let Some(house) = house("hull_respects_stocks_clones") else { return };
     house.hull_creates("c1", &[]);

@@ -9,6 +9,7 @@ mod rust_text;
 mod soak;
 mod test;
 mod toml_lines;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -27,8 +28,14 @@ struct Subcommand {
 }
 
 /// Every command, in the order of the usage text.
-const SUBCOMMANDS: &[Subcommand] =
-    &[check::SUBCOMMAND, test::SUBCOMMAND, install::SUBCOMMAND, demo::SUBCOMMAND, soak::SUBCOMMAND];
+const SUBCOMMANDS: &[Subcommand] = &[
+    check::SUBCOMMAND,
+    test::SUBCOMMAND,
+    install::SUBCOMMAND,
+    demo::SUBCOMMAND,
+    soak::SUBCOMMAND,
+    vm::SUBCOMMAND,
+];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -2,6 +2,9 @@
 
 use crate::process;
 
+/// Waits for another apt-get that has the lock, instead of giving up at once.
+const WAIT: &[&str] = &["-o", "DPkg::Lock::Timeout=600"];
+
 /// What the tests use, one line each.
 pub(crate) const FOR_TESTS: &[&str] = &[
     "acl",            // setfacl, getfacl: the tree comparison's second opinion
@@ -18,6 +21,14 @@ pub(crate) const FOR_TESTS: &[&str] = &[
 
 /// What the demo uses beyond building Hull.
 pub(crate) const FOR_DEMO: &[&str] = &["btrfs-progs", "busybox-static", "e2fsprogs", "mmdebstrap"];
+
+/// What the VM lane uses to make its guest and to run it.
+pub(crate) const FOR_VM: &[&str] = &[
+    "e2fsprogs",       // mke2fs, which fills disks
+    "mmdebstrap",      // installs the guest
+    "qemu-system-x86", // runs it
+    "util-linux",      // setpriv: QEMU ends with us
+];
 
 /// Whether the machine has what was asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,7 +56,7 @@ pub(crate) fn provide(packages: &[&str]) -> Provision {
     println!("installing: {}", missing.join(" "));
     // A fresh machine has no package lists yet, a stale one has wrong ones.
     let installed = install(&missing).or_else(|_| {
-        process::succeed(process::command("apt-get").arg("update"))?;
+        process::succeed(process::command("apt-get").args(WAIT).arg("update"))?;
         install(&missing)
     });
     match installed {
@@ -57,7 +68,7 @@ pub(crate) fn provide(packages: &[&str]) -> Provision {
 fn install(packages: &[&str]) -> Result<(), String> {
     let mut apt = process::command("apt-get");
     apt.env("DEBIAN_FRONTEND", "noninteractive");
-    process::succeed(apt.args(["install", "-y", "--no-install-recommends"]).args(packages))
+    process::succeed(apt.args(WAIT).args(["install", "-y", "--no-install-recommends"]).args(packages))
 }
 
 fn has(package: &str) -> bool {
@@ -68,12 +79,12 @@ fn has(package: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{FOR_DEMO, FOR_TESTS, has};
+    use super::{FOR_DEMO, FOR_TESTS, FOR_VM, has};
     use crate::process::is_installed;
 
     #[test]
     fn lists_are_sorted_and_name_nothing_twice() {
-        for list in [FOR_TESTS, FOR_DEMO] {
+        for list in [FOR_TESTS, FOR_DEMO, FOR_VM] {
             assert!(list.is_sorted_by(|a, b| a < b), "{list:?}");
         }
     }

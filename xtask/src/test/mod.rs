@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every tier this machine offers, and an honest count of what did not run.
 
-mod results;
-mod skips;
+pub(crate) mod results;
+pub(crate) mod skips;
 
 use std::path::Path;
 
@@ -9,13 +9,14 @@ use results::Results;
 use skips::Skip;
 
 use crate::packages::{self, Provision};
+use crate::vm::{self, Scope};
 use crate::workspace::root;
 use crate::{Result, Subcommand, process};
 
 /// The command's line in the usage text.
 pub(crate) const SUBCOMMAND: Subcommand = Subcommand {
     name: "test",
-    arguments: "[--filter NAME] [--allow-skips]",
+    arguments: "[--filter NAME] [--no-vm] [--allow-skips]",
     summary: "every test this machine can run; says what it skipped and why",
     run,
 };
@@ -31,6 +32,8 @@ const NO_TESTS_RUN: i32 = 4;
 struct Options {
     /// Run only tests whose name has this in it.
     filter: Option<String>,
+    /// Leave out the VM lane. What only it can run is then skipped, and no failure.
+    no_vm: bool,
     /// Do not fail for an unexpected skip: this machine is known to lack something.
     allow_skips: bool,
 }
@@ -41,9 +44,7 @@ fn run(arguments: &[String]) -> Result<bool> {
     if let Provision::Lacking(reason) = packages::provide(packages::FOR_TESTS) {
         println!("{reason}\ntests that need them will be skipped");
     }
-    let expected =
-        std::fs::read_to_string(root.join(EXPECTED)).map_err(|e| format!("cannot read {EXPECTED}: {e}"))?;
-    let expected = skips::expected(&expected)?;
+    let mut expected = expected(&root)?;
     // The end-to-end tests run these, and cargo does not build the programs of other packages for a test.
     process::succeed(process::cargo(&root).args(["build", "-p", "hull-cli", "-p", "hull-monitor"]))?;
     let target = target(&root)?;
@@ -56,7 +57,39 @@ fn run(arguments: &[String]) -> Result<bool> {
     let mut results = ran?;
     let skipped = skips::recorded(&recorded)?;
     results.take_skips(&skipped);
-    Ok(report(&results, &expected, options.allow_skips))
+    if options.no_vm {
+        let covered = vm::covered(&root, options.filter.as_deref())?;
+        let reason = "the VM lane runs it".to_owned();
+        expected.extend(covered.into_iter().map(|test| Skip { test, reason: reason.clone() }));
+    } else if let Err(reason) = vm_lane(&root, &options, &mut results) {
+        results.failed.push(format!("the VM lane: {reason}"));
+    }
+    Ok(report(&results, &expected, process::is_root() && !options.allow_skips))
+}
+
+/// Reports what the VM lane alone found.
+pub(crate) fn report_lane(root: &Path, results: &Results) -> Result<bool> {
+    Ok(report(results, &expected(root)?, true))
+}
+
+fn expected(root: &Path) -> Result<Vec<Skip>> {
+    let text =
+        std::fs::read_to_string(root.join(EXPECTED)).map_err(|e| format!("cannot read {EXPECTED}: {e}"))?;
+    skips::expected(&text)
+}
+
+/// Runs what needs the guest's kernel, and adds its results. A machine that cannot has skipped the lane.
+fn vm_lane(root: &Path, options: &Options, results: &mut Results) -> Result<()> {
+    let lane = vm::Lane { filter: options.filter.clone(), ..vm::Lane::default() };
+    let built = lane.build(root, Scope::Workspace)?;
+    if built.is_empty() {
+        return Ok(());
+    }
+    match vm::lacking() {
+        Some(reason) => results.take_skips(&[Skip { test: "the VM lane".into(), reason }]),
+        None => results.take_lane(lane.run(root, &built)?),
+    }
+    Ok(())
 }
 
 fn options(arguments: &[String]) -> Result<Options> {
@@ -65,6 +98,7 @@ fn options(arguments: &[String]) -> Result<Options> {
     while let Some(argument) = rest.next() {
         match argument.as_str() {
             "--filter" => options.filter = Some(rest.next().ok_or("--filter needs a name")?.clone()),
+            "--no-vm" => options.no_vm = true,
             "--allow-skips" => options.allow_skips = true,
             other => return Err(format!("unknown argument {other:?}; it takes {}", SUBCOMMAND.arguments)),
         }
@@ -122,8 +156,9 @@ fn cargo_test(root: &Path, arguments: &[&str], options: &Options, skips: &Path) 
     Ok(results)
 }
 
-/// Prints what happened, the counts last. False when a test failed, or a tier was lost unnoticed.
-fn report(results: &Results, expected: &[Skip], allow_skips: bool) -> bool {
+/// Prints what happened, the counts last. False when a test failed, or on a machine that is held to be complete a
+/// tier was lost unnoticed.
+fn report(results: &Results, expected: &[Skip], complete: bool) -> bool {
     let unexpected: Vec<&Skip> =
         results.skipped.iter().filter(|skip| !skips::is_expected(skip, expected)).collect();
     println!();
@@ -133,7 +168,6 @@ fn report(results: &Results, expected: &[Skip], allow_skips: bool) -> bool {
     for name in &results.failed {
         println!("failed: {name}");
     }
-    let complete = process::is_root() && !allow_skips;
     let lost = complete && !unexpected.is_empty();
     if lost {
         for skip in &unexpected {
@@ -165,8 +199,8 @@ mod tests {
     #[test]
     fn arguments_are_read_or_refused() {
         let read = |words: &[&str]| options(&words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>());
-        let expected = Options { filter: Some("clone".into()), allow_skips: true };
-        assert_eq!(read(&["--filter", "clone", "--allow-skips"]), Ok(expected));
+        let expected = Options { filter: Some("clone".into()), no_vm: true, allow_skips: true };
+        assert_eq!(read(&["--filter", "clone", "--no-vm", "--allow-skips"]), Ok(expected));
         assert_eq!(read(&["--filter"]), Err("--filter needs a name".into()));
         assert!(read(&["--fast"]).unwrap_err().contains("--fast"));
     }

@@ -5,13 +5,16 @@ use serde_json::Value;
 use super::skips::Skip;
 use crate::Result;
 
+/// Stands for a test that passed, and whose name was lost in what tests print.
+pub(crate) const UNNAMED: &str = "(unnamed)";
+
 /// The outcome of a run.
 #[derive(Debug, Default)]
-pub(super) struct Results {
+pub(crate) struct Results {
     /// The names of the tests that passed, as far as the runner gives them.
-    passed: Vec<String>,
-    pub(super) failed: Vec<String>,
-    pub(super) skipped: Vec<Skip>,
+    pub(crate) passed: Vec<String>,
+    pub(crate) failed: Vec<String>,
+    pub(crate) skipped: Vec<Skip>,
 }
 
 impl Results {
@@ -21,14 +24,35 @@ impl Results {
     }
 
     /// Adds the results of another runner.
-    pub(super) fn add(&mut self, other: Self) {
+    pub(crate) fn add(&mut self, other: Self) {
         self.passed.extend(other.passed);
         self.failed.extend(other.failed);
         self.skipped.extend(other.skipped);
     }
 
+    /// Adds the results of the VM lane, whose tests have the names they have here: what it ran is not skipped,
+    /// and what ran in both places counts once.
+    pub(super) fn take_lane(&mut self, lane: Self) {
+        let ran = |results: &Self, test: &str| {
+            results.passed.iter().chain(&results.failed).any(|other| same_test(other, test))
+        };
+        for test in lane.passed {
+            self.skipped.retain(|skip| !same_test(&skip.test, &test));
+            if !ran(self, &test) {
+                self.passed.push(test);
+            }
+        }
+        for skip in lane.skipped {
+            let known = self.skipped.iter().any(|other| same_test(&other.test, &skip.test));
+            if !known && !ran(self, &skip.test) {
+                self.skipped.push(skip);
+            }
+        }
+        self.failed.extend(lane.failed.into_iter().map(|name| format!("in the VM: {name}")));
+    }
+
     /// Counts `skips` as skipped. To the runner such a test has passed: it returned without a complaint.
-    pub(super) fn take_skips(&mut self, skips: &[Skip]) {
+    pub(crate) fn take_skips(&mut self, skips: &[Skip]) {
         for skip in skips {
             if let Some(at) = self.passed.iter().position(|passed| same_test(passed, &skip.test)) {
                 self.passed.swap_remove(at);
@@ -39,7 +63,7 @@ impl Results {
 }
 
 /// Whether two test paths are of one test; either may have the crate or module before it.
-fn same_test(one: &str, other: &str) -> bool {
+pub(super) fn same_test(one: &str, other: &str) -> bool {
     let ends = |long: &str, short: &str| {
         long.strip_suffix(short).is_some_and(|rest| rest.is_empty() || rest.ends_with("::"))
     };
@@ -88,31 +112,43 @@ pub(super) fn ignored_of_list(json: &str) -> Result<Vec<Skip>> {
 }
 
 /// Reads what libtest (and libtest-mimic) prints: one `test NAME ... OUTCOME` line for each test.
-pub(super) fn of_libtest(text: &str) -> Results {
+pub(crate) fn of_libtest(text: &str) -> Results {
     let mut results = Results::default();
     let (mut passed, mut failed) = (0, 0);
+    // A test that printed something before it ended: its outcome stands on a later line.
+    let mut torn: Option<&str> = None;
     for line in text.lines() {
         if let Some(counts) = line.strip_prefix("test result: ") {
             passed += count(counts, "passed");
             failed += count(counts, "failed");
             continue;
         }
-        let Some((name, outcome)) = line.strip_prefix("test ").and_then(|rest| rest.rsplit_once(" ... "))
-        else {
-            continue;
+        let begun = line.strip_prefix("test ").and_then(|rest| rest.split_once(" ... "));
+        let (name, outcome) = match (begun, torn) {
+            (Some((name, outcome)), _) => (name.trim_end(), outcome),
+            (None, Some(name)) => (name, line),
+            (None, None) => continue,
         };
-        let name = name.to_owned();
-        match outcome.split([',', ' ']).next() {
-            Some("ok") => results.passed.push(name),
-            Some("FAILED") => results.failed.push(name),
-            Some("ignored") => results.skipped.push(Skip { test: name, reason: outcome.to_owned() }),
-            _ => {}
-        }
+        torn = match outcome.split([',', ' ']).next() {
+            Some("ok") if outcome == "ok" => {
+                results.passed.push(name.to_owned());
+                None
+            }
+            Some("FAILED") if outcome == "FAILED" => {
+                results.failed.push(name.to_owned());
+                None
+            }
+            Some("ignored") => {
+                results.skipped.push(Skip { test: name.to_owned(), reason: outcome.to_owned() });
+                None
+            }
+            _ => Some(name),
+        };
     }
-    // Output of a test may tear its line apart; the summary's counts are whole.
+    // What even so has no name: the summary's counts are whole.
     let unnamed = |count: usize, names: &[String]| count.saturating_sub(names.len());
     for _ in 0..unnamed(passed, &results.passed) {
-        results.passed.push("(unnamed)".into());
+        results.passed.push(UNNAMED.into());
     }
     for _ in 0..unnamed(failed, &results.failed) {
         results.failed.push("(unnamed; see above)".into());
@@ -153,6 +189,12 @@ mod tests {
         let results = of_libtest(text);
         assert_eq!(counts(&results), (3, 1, 1));
         assert_eq!(results.failed, ["d"]);
+        // Names are padded by libtest-mimic, and tests in its one thread print behind their names.
+        let text = "test a   ... skipped: a: no ... loop\nignored, no loop\ntest bb  ... hello\nok then\nok\ntest ccc ... FAILED\n";
+        let results = of_libtest(text);
+        assert_eq!(results.passed, ["bb"]);
+        assert_eq!(results.failed, ["ccc"]);
+        assert_eq!(results.skipped, [Skip { test: "a".into(), reason: "ignored, no loop".into() }]);
     }
 
     #[test]
@@ -162,6 +204,20 @@ mod tests {
         results.take_skips(&[skip("hull_x::a::b"), skip("part of another test")]);
         assert_eq!(counts(&results), (1, 0, 2));
         assert_eq!(results.passed, ["c"]);
+    }
+
+    #[test]
+    fn what_the_lane_ran_is_not_skipped_and_counts_once() {
+        let skip = |test: &str| Skip { test: test.into(), reason: "why".into() };
+        let mut here = of_libtest("test both ... ok\ntest bad ... FAILED\n");
+        here.skipped = ["x::vm", "nowhere"].map(skip).to_vec();
+        let mut lane =
+            of_libtest("test both ... ok\ntest vm ... ok\ntest alone ... ok\ntest worse ... FAILED\n");
+        lane.skipped = ["nowhere", "both", "bad", "new"].map(skip).to_vec();
+        here.take_lane(lane);
+        assert_eq!(here.passed, ["both", "vm", "alone"]);
+        assert_eq!(here.failed, ["bad", "in the VM: worse"]);
+        assert_eq!(here.skipped, ["nowhere", "new"].map(skip));
     }
 
     #[test]

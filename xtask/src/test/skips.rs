@@ -7,13 +7,13 @@ pub(super) const VARIABLE: &str = "HULL_TEST_SKIPS";
 
 /// A test that could not run, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Skip {
-    pub(super) test: String,
-    pub(super) reason: String,
+pub(crate) struct Skip {
+    pub(crate) test: String,
+    pub(crate) reason: String,
 }
 
 /// Reads the lines that tests appended; a test that recorded itself twice counts once.
-pub(super) fn recorded(text: &str) -> Result<Vec<Skip>> {
+pub(crate) fn recorded(text: &str) -> Result<Vec<Skip>> {
     let mut skips: Vec<Skip> = Vec::new();
     for line in text.lines() {
         let skip = line
