@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use hull_storage::lock::{VolumeLocks, Wait};
 use hull_storage::{
-    Access, Activation, CloneMode, DriverName, Durability, FileJournal, Locator, Placement, RealHost,
-    Registry, Settings, Store, VolumeSpec,
+    Access, Activation, Availability, CloneMode, DriverName, Durability, FileJournal, Locator, Placement,
+    RealHost, Registry, Settings, Store, VolumeSpec,
 };
 use hull_storage_testkit::GroundInstance;
 use hull_treefixture::{CompareOptions, Shape, build, compare};
@@ -86,6 +86,15 @@ fn ground(store: &str) -> Result<GroundInstance, String> {
     hull_storage_testkit::scratch::ground(kind).make().map_err(|reason| reason.0)
 }
 
+/// Why `store` cannot be used on this machine at all; `None` where it can, or is not of this build.
+pub(crate) fn missing(store: &str) -> Option<String> {
+    let registry = hull_drivers::builtin();
+    match (registry.resolve(store).ok()?.probe)(&Settings::default()) {
+        Availability::Missing { why, .. } => Some(why),
+        Availability::Ready { .. } => None,
+    }
+}
+
 /// What one cell of the table works with.
 pub(crate) struct Scene<'f> {
     field: &'f Field,
@@ -126,7 +135,10 @@ impl Scene<'_> {
 
     fn plant(&self, at: &Locator) -> Checked<()> {
         let open = Open::new(&self.store, at, Access::ReadWrite)?;
-        build(&open.root, &Shape { union_marks: false, ..Shape::privileged() })?;
+        // aufs puts marks before names, and tells no holes: a file with a huge one would be read for hours.
+        let holes = self.field.has("aufs").is_err();
+        let shape = Shape { union_marks: false, longest_name: 242, holes, ..Shape::privileged() };
+        build(&open.root, &shape)?;
         fs::write(open.path().join("planted"), "by the matrix")?;
         Ok(())
     }
