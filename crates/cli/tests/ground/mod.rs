@@ -90,9 +90,10 @@ impl Ground {
                     path.read_dir().expect("a directory").map(|entry| entry.expect("an entry").path()),
                 );
             }
-            // The empty journal stays for the next command.
+            // The empty journal stays for the next command, with its lock and what it keeps for a full disk.
             let journal = self.dir().join(".hull/journal");
-            if journal.starts_with(&path) && path != self.dir() || path == journal.join(".lock") {
+            let kept = [".lock", ".reserve", ".spare"].iter().any(|name| path == journal.join(name));
+            if journal.starts_with(&path) && path != self.dir() || kept {
                 continue;
             }
             let size = if meta.is_dir() { 0 } else { meta.size() };
