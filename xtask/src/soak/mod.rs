@@ -7,13 +7,13 @@ mod programs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::workspace::root;
-use crate::{Result, Subcommand};
+use crate::{Result, Subcommand, vm};
 
 /// The command's line in the usage text.
 pub(crate) const SUBCOMMAND: Subcommand = Subcommand {
     name: "soak",
     arguments: "KIND [--seed N] [--minutes M]",
-    summary: "random trials: model, kills, or fuzz",
+    summary: "random trials: model, kills, power, or fuzz",
     run,
 };
 
@@ -28,6 +28,7 @@ struct Kind {
 const KINDS: &[Kind] = &[
     Kind { name: "model", soak: |seed, time| programs::soak("model", seed, time) },
     Kind { name: "kills", soak: |seed, time| programs::soak("kills", seed, time) },
+    Kind { name: "power", soak: vm::soak },
     Kind { name: "fuzz", soak: |seed, time| fuzz::soak(&root(), seed, time) },
 ];
 
@@ -113,6 +114,6 @@ mod tests {
     #[test]
     fn an_unknown_kind_is_told_the_kinds() {
         let error = run(&words("sleep")).unwrap_err();
-        assert!(error.contains("\"sleep\"") && error.contains("model, kills, fuzz"), "{error}");
+        assert!(error.contains("\"sleep\"") && error.contains("model, kills, power, fuzz"), "{error}");
     }
 }

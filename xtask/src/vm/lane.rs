@@ -192,19 +192,23 @@ fn shown(time: Duration) -> String {
 
 /// A folder for one run, below cargo's. Removed with everything in it, unless it is to be kept.
 #[derive(Debug)]
-struct Folder {
+pub(super) struct Folder {
     path: PathBuf,
     keep: bool,
 }
 
 impl Folder {
-    fn new(root: &Path, keep: bool) -> Result<Self> {
+    pub(super) fn new(root: &Path, keep: bool) -> Result<Self> {
         let all = crate::test::target(root)?.join("vm");
         let path = all.join(format!("run-{}", std::process::id()));
         fs::create_dir_all(&all).map_err(|error| format!("cannot make {}: {error}", all.display()))?;
         sweep(&all);
         fs::create_dir(&path).map_err(|error| format!("cannot make {}: {error}", path.display()))?;
         Ok(Self { path, keep })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 }
 

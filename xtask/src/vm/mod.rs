@@ -2,6 +2,7 @@
 
 mod boot;
 mod cache;
+mod cuts;
 mod lane;
 mod payload;
 mod recipe;
@@ -11,6 +12,7 @@ mod targets;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub(crate) use cuts::soak;
 pub(crate) use lane::{Lane, lacking};
 pub(crate) use targets::Scope;
 
