@@ -203,7 +203,11 @@ impl<'a> Records<'a> {
                 within_a_file(size, 0)?;
                 Ok(Record::Size { size })
             }
-            b'o' => Ok(Record::Owner { uid: u32(self.from)?, gid: u32(self.from)? }),
+            b'o' => match (u32(self.from)?, u32(self.from)?) {
+                // chown(2) takes that for no change; nobody has it.
+                (u32::MAX, _) | (_, u32::MAX) => Err(damaged("an owner is nobody")),
+                (uid, gid) => Ok(Record::Owner { uid, gid }),
+            },
             b'x' => {
                 text(self.from, &mut self.name, LONGEST_NAME)?;
                 text(self.from, &mut self.data, LARGEST_XATTR)?;
@@ -287,7 +291,7 @@ mod tests {
             Record::File { name: b"\xff\n", link },
             Record::Data { offset: 1 << 40, data: b"data" },
             Record::Size { size: 1 << 41 },
-            Record::Owner { uid: u32::MAX, gid: 5 },
+            Record::Owner { uid: u32::MAX - 1, gid: 5 },
             Record::Xattr { name: b"user.x", value: b"" },
             Record::Close { mode: 0o4755, accessed: (-1, 999_999_999), modified: (1 << 40, 0) },
             Record::Link { name: b"h", link },
@@ -309,6 +313,9 @@ mod tests {
         let mut wrong: Vec<Vec<u8>> =
             [&b""[..], b".", b"..", b"a/b", b"/", b"a\0", &[b'x'; 256]].map(name).to_vec();
         wrong.push(b"?".to_vec());
+        // Found by the fuzzer: a panic in debug builds, and the wrong owner in others.
+        wrong.push([&b"o"[..], &u32::MAX.to_le_bytes(), &0u32.to_le_bytes()].concat());
+        wrong.push([&b"o"[..], &0u32.to_le_bytes(), &u32::MAX.to_le_bytes()].concat());
         wrong.push([&b"="[..], &u64::MAX.to_le_bytes(), &1u32.to_le_bytes(), b"x"].concat());
         wrong.push([&b"="[..], &0u64.to_le_bytes(), &u32::MAX.to_le_bytes()].concat());
         wrong.push([&b"z"[..], &u64::MAX.to_le_bytes()].concat());

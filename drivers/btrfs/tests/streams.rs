@@ -322,6 +322,10 @@ fn a_hostile_stream_touches_nothing_else() {
         ("a file too large", Sent::begun().file(b"f").with(TRUNCATE, &[(PATH, b"f"), (4, &n(u64::MAX))])),
         ("a second volume", Sent::begun().with(SUBVOL, &[(PATH, b"w"), (1, &UUID), (2, &n(9))])),
         ("no data", Sent::begun().file(b"f").with(UPDATE_EXTENT, &[(PATH, b"f"), (18, &n(0)), (4, &n(9))])),
+        (
+            "an owner that is nobody",
+            Sent::begun().with(CHOWN, &[(PATH, b""), (6, &n(u64::from(u32::MAX))), (7, &n(0))]),
+        ),
         ("the root as a file", Sent::begun().write(b"", 0, b"x")),
         ("no volume", Sent::new().file(b"f")),
     ];

@@ -212,7 +212,11 @@ fn interpret(number: u16, data: &[u8]) -> Result<Command<'_>> {
             Command::Truncate { path: a.entry(PATH)?, size }
         }
         18 => Command::Chmod { path: a.path(PATH)?, mode: a.u32(MODE)? },
-        19 => Command::Chown { path: a.path(PATH)?, uid: a.u32(UID)?, gid: a.u32(GID)? },
+        19 => match (a.u32(UID)?, a.u32(GID)?) {
+            // chown(2) takes that for no change; nobody has it.
+            (u32::MAX, _) | (_, u32::MAX) => return Err(corrupt("an owner is nobody")),
+            (uid, gid) => Command::Chown { path: a.path(PATH)?, uid, gid },
+        },
         20 => Command::SetTimes { path: a.path(PATH)?, accessed: a.time(ATIME)?, modified: a.time(MTIME)? },
         21 => Command::End,
         22 => Command::NoData { path: a.entry(PATH)? },
