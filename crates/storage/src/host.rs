@@ -96,6 +96,10 @@ impl Host for RealHost {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(CWD, &marker, flags, Mode::RUSR | Mode::WUSR).map_err(failed)?;
         rustix::io::write(&fd, by.to_string().as_bytes()).map_err(failed)?;
+        if self.durability == Durability::Power {
+            // A home that is there after a power cut, and its marker empty, would be nobody's to remove.
+            rustix::fs::fsync(&fd).map_err(failed)?;
+        }
         let _ = hull_sys::lock::lock(&fd, Kind::Exclusive, Contention::Fail)?;
         files::rename(&Resource::new(HOME, staged), &Resource::new(HOME, home))?;
         self.markers().push((home.to_path_buf(), fd));
