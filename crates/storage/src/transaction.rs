@@ -12,7 +12,7 @@ use crate::driver::Source;
 use crate::error::{Error, ErrorKind, Result};
 use crate::facets::{Blocks, Transfer};
 use crate::journal::Record;
-use crate::name::{Layout, Locator, TxId};
+use crate::name::{Layout, Locator, Resource, TxId};
 use crate::plan::{Doomed, HOME, Plan, Step};
 use crate::store::Store;
 use crate::stream;
@@ -140,7 +140,7 @@ impl Store {
             Step::Create { at, .. }
             | Step::Clone { at, .. }
             | Step::CreateBlocks { at, .. }
-            | Step::Receive { at, .. } => self.reclaim(at, by),
+            | Step::Receive { at, .. } => self.unmake(at, by),
             // The volume it filled goes with the step that made it.
             Step::Fill { .. } | Step::FillBlocks { .. } => Ok(()),
             Step::Move { from, to } => {
@@ -195,14 +195,28 @@ impl Store {
         self.journal().erase(record.id)
     }
 
-    /// The only place that deletes volumes, and only what this transaction can prove its own.
+    /// Deletes what this transaction condemned.
     fn reclaim(&self, what: &Layout, by: TxId) -> Result<()> {
+        self.delete(what, by, |part| Err(not_ours(&part.to_string())))
+    }
+
+    /// Deletes what this transaction made, as far as it did: a tagging driver makes a volume under its final name,
+    /// where somebody else's may stand, and a thing without our tag is none that we made.
+    fn unmake(&self, what: &Layout, by: TxId) -> Result<()> {
+        match self.driver(what.at.driver())?.capabilities().tags_owner {
+            true => self.delete(what, by, |_| Ok(())),
+            false => self.reclaim(what, by),
+        }
+    }
+
+    /// The only place that deletes volumes, and only what this transaction can prove its own.
+    fn delete(&self, what: &Layout, by: TxId, others: impl Fn(&Resource) -> Result<()>) -> Result<()> {
         let driver = self.driver(what.at.driver())?;
         for part in what.parts.iter().rev() {
-            if !driver.made_by(part, by)? {
-                return Err(not_ours(&part.to_string()));
+            match driver.made_by(part, by)? {
+                true => driver.reclaim(part, by).map(drop)?,
+                false => others(part)?,
             }
-            driver.reclaim(part, by)?;
         }
         Ok(())
     }
