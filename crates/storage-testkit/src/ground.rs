@@ -30,7 +30,9 @@ impl<E: std::error::Error> From<E> for SkipReason {
 pub struct Ground {
     name: String,
     make: Arc<dyn Fn() -> Result<GroundInstance, SkipReason> + Send + Sync>,
+    needs: Option<fn() -> Result<(), SkipReason>>,
     companions: Vec<Registration>,
+    stride: usize,
 }
 
 impl fmt::Debug for Ground {
@@ -45,7 +47,23 @@ impl Ground {
         name: impl Into<String>,
         make: impl Fn() -> Result<GroundInstance, SkipReason> + Send + Sync + 'static,
     ) -> Self {
-        Self { name: name.into(), make: Arc::new(make), companions: Vec::new() }
+        Self { name: name.into(), make: Arc::new(make), needs: None, companions: Vec::new(), stride: 1 }
+    }
+
+    /// The ground with what it needs of the machine, looked up without making anything. Where that is not there, the
+    /// whole ground is one case, which is skipped, rather than hundreds that all say the same.
+    #[must_use]
+    pub fn needing(mut self, needs: fn() -> Result<(), SkipReason>) -> Self {
+        self.needs = Some(needs);
+        self
+    }
+
+    /// The ground with recoveries killed only at every act of so many, where acts are slow: programs that take seconds.
+    /// At which ones, the act at which the operation was killed decides, so that a case as a whole meets them all.
+    #[must_use]
+    pub fn with_stride(mut self, stride: usize) -> Self {
+        self.stride = stride.max(1);
+        self
     }
 
     /// The ground with another driver in its stores, for [`GroundInstance::with_base`] to use.
@@ -63,6 +81,16 @@ impl Ground {
     /// Further drivers in its stores.
     pub fn companions(&self) -> &[Registration] {
         &self.companions
+    }
+
+    /// Why it cannot be made on this machine, as far as that is known beforehand.
+    pub(crate) fn lack(&self) -> Option<SkipReason> {
+        self.needs.and_then(|needs| needs().err())
+    }
+
+    /// Recoveries are killed at every act of so many.
+    pub(crate) fn stride(&self) -> usize {
+        self.stride
     }
 
     /// Makes it.

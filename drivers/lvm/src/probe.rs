@@ -94,8 +94,10 @@ fn pool_notes(vg: &str, pool: &str, group: &Group, extends_itself: impl FnOnce()
 
 /// Whether LVM makes pools larger before they are full. What cannot be found out is not complained of.
 fn extends_itself(runner: &dyn Runner) -> bool {
-    let threshold = runner.run(&tool::extension_threshold()).ok();
-    threshold.and_then(|output| output.text().trim().parse::<u32>().ok()).is_none_or(|percent| percent < 100)
+    let Ok(output) = runner.run(&tool::extension_threshold()) else { return true };
+    let text = output.text();
+    let threshold = text.trim().rsplit('=').next().and_then(|number| number.parse::<u32>().ok());
+    threshold.is_none_or(|percent| percent < 100)
 }
 
 fn has_device_mapper() -> bool {

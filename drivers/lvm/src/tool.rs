@@ -154,7 +154,7 @@ pub(crate) fn with_pools(names: &[&str]) -> String {
 /// Asks how full a thin pool may become before LVM makes it larger by itself; 100 is never.
 pub(crate) fn extension_threshold() -> ToolCommand {
     let setting = "activation/thin_pool_autoextend_threshold";
-    ToolCommand::new(LVM).args(["lvmconfig", "--typeconfig", "full", "--valuesonly", setting])
+    ToolCommand::new(LVM).args(["lvmconfig", "--typeconfig", "full", setting])
 }
 
 #[cfg(test)]

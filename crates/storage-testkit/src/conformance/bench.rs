@@ -29,6 +29,7 @@ pub struct Bench {
     dir: PathBuf,
     settings: Vec<(String, String)>,
     ground: String,
+    stride: usize,
     base: Option<Locator>,
     registration: Registration,
     /// Its names, where volumes lie in a pool.
@@ -98,6 +99,7 @@ impl Bench {
             dir,
             settings,
             ground: ground.name().to_owned(),
+            stride: ground.stride(),
             base: None,
             registration: of,
             kept: true,
@@ -117,6 +119,7 @@ impl Bench {
             dir,
             settings: self.settings.clone(),
             ground: self.ground.clone(),
+            stride: self.stride,
             base: self.base.clone(),
             registration: self.registration,
             // It goes with the bench above.
@@ -142,6 +145,11 @@ impl Bench {
     /// The name of the ground.
     pub fn ground(&self) -> &str {
         &self.ground
+    }
+
+    /// Recoveries are killed at every act of so many.
+    pub(crate) fn stride(&self) -> usize {
+        self.stride
     }
 
     pub(crate) fn settings(&self) -> &[(String, String)] {

@@ -12,16 +12,36 @@ const DISK: u64 = 12 << 30;
 
 /// A ground whose volumes are thin, of `size` bytes, with the file system `fstype`.
 pub(crate) fn thin(name: &str, fstype: &'static str, size: u64) -> Ground {
-    Ground::new(name, move || {
+    let make = move || {
         let group = VolumeGroup::new()?;
         group.run("lvcreate", &["--type", "thin-pool", "--size", "10g", "--name", "pool"], &[])?;
         group.into_ground(fstype, size)
-    })
+    };
+    Ground::new(name, make).needing(machine).with_stride(STRIDE)
 }
 
 /// A ground whose volumes are thick.
 pub(crate) fn thick(name: &str, fstype: &'static str, size: u64) -> Ground {
-    Ground::new(name, move || VolumeGroup::new()?.into_ground(fstype, size))
+    let make = move || VolumeGroup::new()?.into_ground(fstype, size);
+    Ground::new(name, make).needing(machine).with_stride(STRIDE)
+}
+
+/// Each act runs programs of LVM, which take a second each in an emulated machine.
+const STRIDE: usize = 3;
+
+/// What every group needs of the machine.
+pub(crate) fn machine() -> Result<(), SkipReason> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(SkipReason("making a volume group takes root".into()));
+    }
+    let devices = std::fs::read_to_string("/proc/devices")?;
+    if !devices.lines().any(|line| line.ends_with(" device-mapper")) {
+        return Err(SkipReason("this kernel has no device mapper".into()));
+    }
+    if !["/sbin", "/usr/sbin"].iter().any(|dir| Path::new(dir).join("lvm").exists()) {
+        return Err(SkipReason("no program lvm (package lvm2)".into()));
+    }
+    Ok(())
 }
 
 /// A volume group. Dropping it removes it, whatever state its volumes are in.
@@ -36,13 +56,7 @@ impl VolumeGroup {
     /// A group on a loop device. Two runs side by side do not meet: the name holds the process's id.
     pub(crate) fn new() -> Result<Self, SkipReason> {
         static GROUPS: AtomicUsize = AtomicUsize::new(0);
-        if !rustix::process::geteuid().is_root() {
-            return Err(SkipReason("making a volume group takes root".into()));
-        }
-        let devices = std::fs::read_to_string("/proc/devices")?;
-        if !devices.lines().any(|line| line.ends_with(" device-mapper")) {
-            return Err(SkipReason("this kernel has no device mapper".into()));
-        }
+        machine()?;
         let directory = tempfile::Builder::new().prefix("hull-lvm-").tempdir()?;
         let disk = directory.path().join("disk");
         std::fs::File::create(&disk)?.set_len(DISK)?;
