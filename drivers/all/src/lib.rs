@@ -21,11 +21,11 @@ use hull_storage::{Absent, DriverName, Registry};
 /// snapshotted, and LXC's rename of such a container lost it.
 pub fn builtin() -> Registry {
     Registry::default()
+        .with(hull_driver_lvm::REGISTRATION)
         .with(hull_driver_btrfs::REGISTRATION)
         .with(hull_driver_dir::REGISTRATION)
         .with(hull_driver_overlayfs::REGISTRATION)
         .without(absent("zfs", "Hull has no zfs driver yet; keep such containers under LXC"))
-        .without(absent("lvm", "Hull has no lvm driver yet; keep such containers under LXC"))
         .without(absent("loop", "Hull has no loop driver yet; mount the image and use dir for its root"))
         .without(absent("aufs", "no mainline kernel has aufs, and LXC dropped it in 3.0; use overlay"))
         .without(absent("nbd", "Hull attaches no network block devices; attach it, mount it and use dir"))
