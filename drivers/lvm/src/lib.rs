@@ -30,6 +30,8 @@ mod probe;
 mod report;
 mod settings;
 mod tool;
+#[cfg(test)]
+mod transcripts;
 mod volumes;
 
 use std::sync::Arc;
