@@ -28,8 +28,7 @@ pub struct Bench {
     companions: Vec<Arc<dyn Driver>>,
     dir: PathBuf,
     settings: Vec<(String, String)>,
-    ground: String,
-    stride: usize,
+    ground: Ground,
     base: Option<Locator>,
     registration: Registration,
     /// Its names, where volumes lie in a pool.
@@ -98,8 +97,7 @@ impl Bench {
             pool: None,
             dir,
             settings,
-            ground: ground.name().to_owned(),
-            stride: ground.stride(),
+            ground: ground.clone(),
             base: None,
             registration: of,
             kept: true,
@@ -119,7 +117,6 @@ impl Bench {
             dir,
             settings: self.settings.clone(),
             ground: self.ground.clone(),
-            stride: self.stride,
             base: self.base.clone(),
             registration: self.registration,
             // It goes with the bench above.
@@ -144,12 +141,12 @@ impl Bench {
 
     /// The name of the ground.
     pub fn ground(&self) -> &str {
-        &self.ground
+        self.ground.name()
     }
 
-    /// Recoveries are killed at every act of so many.
-    pub(crate) fn stride(&self) -> usize {
-        self.stride
+    /// The acts of the operation `what` that are interrupted here.
+    pub(crate) fn acts(&self, what: &str) -> impl Iterator<Item = usize> + use<> {
+        self.ground.acts(what)
     }
 
     pub(crate) fn settings(&self) -> &[(String, String)] {
@@ -188,6 +185,12 @@ impl Bench {
             Some(names) => names.path(name.as_ref()),
             None => self.dir.join("volumes").join(name.as_ref()),
         };
+        Placement::exactly(&path).expect("the cases' names are last components")
+    }
+
+    /// The place of the plain directory `name`, which lies in no pool.
+    pub(crate) fn plain_place(&self, name: &str) -> Placement {
+        let path = self.dir.join("volumes").join(name);
         Placement::exactly(&path).expect("the cases' names are last components")
     }
 
