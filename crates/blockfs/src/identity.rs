@@ -44,6 +44,18 @@ pub fn new_identity(runner: &dyn Runner, device: &Path) -> Result<()> {
     }
 }
 
+/// Replays the journal of the file system on `device`, which must not be mounted, unless it is known to need none: then
+/// it can be mounted from a device that may only be read.
+pub fn replay(device: &Path) -> Result<()> {
+    match probe::probe_device(device)? {
+        Some(found) if found.clean != Some(true) => match found.kind() {
+            Some(kind) => mounted::mount(device, kind).map(drop),
+            None => Ok(()),
+        },
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -51,10 +51,33 @@ impl FsKind {
         match self {
             Self::Ext2 => Bytes(1 << 20),
             // Below, mke2fs leaves the journal out.
-            Self::Ext3 | Self::Ext4 => Bytes(4 << 20),
+            Self::Ext3 | Self::Ext4 => Bytes(8 << 20),
             Self::Xfs => Bytes(300 << 20),
             // With metadata twice, as mkfs.btrfs does by itself: 109 MiB.
             Self::Btrfs => Bytes(109 << 20),
+        }
+    }
+
+    /// Fails with [`ErrorKind::InvalidInput`] for a `size` that is too small for it, naming the least one.
+    pub fn require_room(self, size: Bytes) -> Result<()> {
+        let least = self.least();
+        if size >= least {
+            return Ok(());
+        }
+        let text = format!("{size} is too small for {self}, which needs {least}: ask for a larger volume");
+        Err(Error::new(ErrorKind::InvalidInput, text))
+    }
+
+    /// Fails with [`ErrorKind::InvalidInput`] for a `size` that one that is there cannot be given, larger or smaller.
+    pub fn require_reachable(self, size: Bytes) -> Result<()> {
+        // fs/btrfs/ioctl.c
+        const LEAST_OF_BTRFS: Bytes = Bytes(256 << 20);
+        match self {
+            Self::Btrfs if size < LEAST_OF_BTRFS => Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("btrfs takes no new size below {LEAST_OF_BTRFS}: ask for more, or copy the volume"),
+            )),
+            _ => Ok(()),
         }
     }
 

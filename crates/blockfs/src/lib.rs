@@ -28,8 +28,9 @@ mod resize;
 #[cfg(test)]
 mod testing;
 
-pub use identity::new_identity;
+pub use identity::{new_identity, replay};
 pub use kind::{FsKind, missing};
 pub use make::{MakeOptions, make};
+pub use mounted::sync;
 pub use probe::{Found, probe, probe_device};
 pub use resize::{grow, shrink};

@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use hull_command::{Runner, ToolCommand};
-use hull_storage::{Bytes, Error, ErrorKind, Result};
+use hull_storage::{Bytes, Error, Result};
 use rustix::fs::{AtFlags, Gid, Mode, Uid};
 use rustix::io::Errno;
 
@@ -26,13 +26,7 @@ pub struct MakeOptions {
 /// Fails with [`ErrorKind::InvalidInput`] for a device that is too small, naming the least size, and with
 /// [`ErrorKind::ToolMissing`].
 pub fn make(runner: &dyn Runner, device: &Path, kind: FsKind, options: &MakeOptions) -> Result<()> {
-    let size = size_of_device(device)?;
-    if size < kind.least() {
-        return Err(Error::new(
-            ErrorKind::InvalidInput,
-            format!("{size} is too small for {kind}, which needs {}: ask for a larger volume", kind.least()),
-        ));
-    }
+    kind.require_room(size_of_device(device)?)?;
     runner.run(&command(device, kind))?;
     let root = mounted::root(device, kind)?;
     let failed = |e| Error::os(format!("cannot prepare the new file system on {}", device.display()), e);
@@ -51,9 +45,10 @@ pub fn make(runner: &dyn Runner, device: &Path, kind: FsKind, options: &MakeOpti
 fn command(device: &Path, kind: FsKind) -> ToolCommand {
     let command = ToolCommand::new(kind.maker());
     match kind {
-        // Tables are zeroed by the kernel later on; on a sparse image they are zero already.
+        // Tables are zeroed by the kernel later on; on a sparse image they are zero already. Below 512 MiB mke2fs takes
+        // blocks of 1 KiB, which leave little room for extended attributes and stay when the volume grows.
         FsKind::Ext2 | FsKind::Ext3 | FsKind::Ext4 => {
-            command.args(["-q", "-F", "-E", "lazy_itable_init=1,lazy_journal_init=1"])
+            command.args(["-q", "-F", "-b", "4096", "-E", "lazy_itable_init=1,lazy_journal_init=1"])
         }
         FsKind::Xfs => command.args(["-q", "-f", "-m", "reflink=1"]),
         FsKind::Btrfs => command.args(["-q", "-f"]),
@@ -74,6 +69,7 @@ mod tests {
     use super::*;
     use crate::testing::LoopDevice;
     use hull_command::{Script, System};
+    use hull_storage::ErrorKind;
     use std::os::unix::fs::MetadataExt;
 
     #[test]
@@ -81,7 +77,7 @@ mod tests {
         for (kind, size) in [
             (FsKind::Ext2, 8 << 20),
             (FsKind::Ext3, 8 << 20),
-            (FsKind::Ext4, 32 << 20),
+            (FsKind::Ext4, 8 << 20),
             (FsKind::Xfs, 300 << 20),
             (FsKind::Btrfs, 128 << 20),
         ] {
@@ -91,6 +87,8 @@ mod tests {
             // Twice: what is there does not matter.
             make(&System, device.path(), kind, &options).unwrap();
             make(&System, device.path(), kind, &options).unwrap();
+            let found = probe::probe_device(device.path()).unwrap().unwrap();
+            assert_eq!((found.fstype, found.size), (kind.name(), Some(Bytes(size))));
             mounted::at_a_path(device.path(), kind, |path| {
                 let root = path.metadata().unwrap();
                 assert_eq!((root.uid(), root.gid(), root.mode() & 0o7777), (1000, 1001, 0o755), "{kind}");

@@ -32,6 +32,18 @@ pub(crate) fn mount(device: &Path, kind: FsKind) -> Result<DetachedMount> {
     })
 }
 
+/// Writes out what the kernel holds back of the file system on `device`, which may be mounted elsewhere: what is copied
+/// then from under it has all that was written so far. One that is mounted read-only has nothing to write.
+pub fn sync(device: &Path) -> Result<()> {
+    let Some(kind) = crate::probe_device(device)?.and_then(|found| found.kind()) else { return Ok(()) };
+    let root = match root(device, kind) {
+        Err(e) if e.kind() == ErrorKind::InUse => return Ok(()),
+        root => root?,
+    };
+    let root = hull_sys::fd::reopen(&root, rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::DIRECTORY)?;
+    rustix::fs::syncfs(root).map_err(|e| Error::os(format!("cannot sync {}", device.display()), e))
+}
+
 /// The root of the file system `kind` on `device`, attached nowhere.
 pub(crate) fn root(device: &Path, kind: FsKind) -> Result<OwnedFd> {
     mount(device, kind).map(OwnedFd::from)

@@ -128,11 +128,8 @@ fn block_size_of_ext(device: &Path) -> Result<u64> {
 }
 
 fn shrink_btrfs(runner: &dyn Runner, device: &Path, to: Bytes) -> Result<()> {
-    // The kernel refuses less (fs/btrfs/ioctl.c).
-    const LEAST: Bytes = Bytes(256 << 20);
-    if to < LEAST {
-        let why = format!("btrfs cannot be made smaller than {LEAST}: copy it into a smaller volume");
-        return Err(cannot(device, to, &why));
+    if let Err(e) = FsKind::Btrfs.require_reachable(to) {
+        return Err(cannot(device, to, &e.to_string()));
     }
     let size = (to.0 / 4096 * 4096).to_string();
     mounted::at_a_path(device, FsKind::Btrfs, |path| {

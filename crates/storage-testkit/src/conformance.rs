@@ -40,10 +40,21 @@ pub fn run(registration: &Registration, ground: Ground) -> ExitCode {
 
 /// Runs the suite on several grounds, one after the other.
 pub fn run_all(registration: &Registration, grounds: Vec<Ground>) -> ExitCode {
+    run_with(registration, grounds, None)
+}
+
+/// Runs the suite on several grounds with one case at a time, unless the arguments say otherwise: for stores whose
+/// volumes take processes and devices, which are all cases' together.
+pub fn run_one_by_one(registration: &Registration, grounds: Vec<Ground>) -> ExitCode {
+    run_with(registration, grounds, Some(1))
+}
+
+fn run_with(registration: &Registration, grounds: Vec<Ground>, threads: Option<usize>) -> ExitCode {
     if let Some(done) = child(registration, &grounds) {
         return done;
     }
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = arguments.test_threads.or(threads);
     let trials = grounds.into_iter().flat_map(|ground| cases(registration, ground)).collect();
     // Every trial holds its ground, so all grounds are cleaned up when `run` returns.
     libtest_mimic::run(&arguments, trials).exit_code()

@@ -208,7 +208,10 @@ impl Plan {
             }
             Content::Of { from, method: Method::TreeCopy, .. } => {
                 let at = driver.new_layout(to, None)?;
-                self.steps.push(Step::Create { at: at.clone(), spec: VolumeSpec::default() });
+                // Where volumes have sizes, a copy is as large as its source.
+                let size = from.driver.inspect(from.at)?.size;
+                let spec = VolumeSpec { size, ..VolumeSpec::default() };
+                self.steps.push(Step::Create { at: at.clone(), spec });
                 self.steps.push(Step::Fill { from: from.at.clone(), at: at.at.clone() });
                 at
             }

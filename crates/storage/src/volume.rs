@@ -6,11 +6,27 @@ use std::fmt;
 use hull_mount::{Access, MountPlan};
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
+use crate::registry::Settings;
 
 /// A number of bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Bytes(pub u64);
+
+impl Bytes {
+    /// Reads a number of bytes, or a number and one of `K`, `M`, `G`, `T` for powers of 1024; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (digits, shift) = match text.trim().as_bytes() {
+            [digits @ .., b'K' | b'k'] => (digits, 10),
+            [digits @ .., b'M' | b'm'] => (digits, 20),
+            [digits @ .., b'G' | b'g'] => (digits, 30),
+            [digits @ .., b'T' | b't'] => (digits, 40),
+            digits => (digits, 0),
+        };
+        let number: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+        number.checked_mul(1 << shift).map(Self)
+    }
+}
 
 /// In IEC units with one decimal: `1.5 GiB`; exact below 1 KiB.
 impl fmt::Display for Bytes {
@@ -38,6 +54,26 @@ pub struct VolumeSpec {
     pub fstype: Option<String>,
     /// Owner and group of its root directory; the caller's otherwise.
     pub owner: Option<(u32, u32)>,
+}
+
+impl VolumeSpec {
+    /// The wishes, completed by what the settings `hull.volume.size` (bytes, or with a unit: `2G`) and
+    /// `hull.volume.fstype` say of all new volumes. Fails with [`ErrorKind::InvalidInput`] for a size that is none.
+    pub fn or_as_set(&self, settings: &Settings) -> Result<Self> {
+        const SIZE: &str = "hull.volume.size";
+        let mut spec = self.clone();
+        if let (None, Some(text)) = (spec.size, settings.get(SIZE)) {
+            let size = Bytes::parse(text).ok_or_else(|| {
+                let text = format!("{SIZE} is {text:?}: write bytes, or a number with K, M, G or T");
+                Error::new(ErrorKind::InvalidInput, text)
+            })?;
+            spec.size = Some(size);
+        }
+        if spec.fstype.is_none() {
+            spec.fstype = settings.get("hull.volume.fstype").map(str::to_owned);
+        }
+        Ok(spec)
+    }
 }
 
 /// What is known of a volume without mounting it.
@@ -102,7 +138,8 @@ pub trait Held: fmt::Debug + Send {
 
 #[cfg(test)]
 mod tests {
-    use super::Bytes;
+    use super::{Bytes, VolumeSpec};
+    use crate::registry::Settings;
 
     #[test]
     fn bytes_read_well() {
@@ -111,5 +148,28 @@ mod tests {
         {
             assert_eq!(Bytes(bytes).to_string(), text);
         }
+    }
+
+    #[test]
+    fn sizes_are_read() {
+        for (text, bytes) in
+            [("7", Some(7)), ("3K", Some(3072)), (" 2g ", Some(2 << 30)), ("1T", Some(1 << 40))]
+        {
+            assert_eq!(Bytes::parse(text).map(|b| b.0), bytes, "{text:?}");
+        }
+        for wrong in ["", "G", "-1", "1.5G", "1 G", "é", "99999999999T", "99999999999999999999"] {
+            assert_eq!(Bytes::parse(wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_wins_over_what_is_set() {
+        let set = Settings::default().with("hull.volume.size", "64M").with("hull.volume.fstype", "xfs");
+        let spec = VolumeSpec::default().or_as_set(&set).unwrap();
+        assert_eq!((spec.size, spec.fstype.as_deref()), (Some(Bytes(64 << 20)), Some("xfs")));
+        let asked = VolumeSpec { size: Some(Bytes(1)), fstype: Some("ext4".into()), owner: None };
+        assert_eq!(asked.or_as_set(&set).unwrap(), asked);
+        let wrong = Settings::default().with("hull.volume.size", "much");
+        assert!(VolumeSpec::default().or_as_set(&wrong).is_err());
     }
 }

@@ -11,6 +11,7 @@ pub mod capability;
 pub mod clock;
 mod error;
 pub mod fd;
+pub mod fiemap;
 pub mod inode;
 pub mod keyring;
 pub mod lock;

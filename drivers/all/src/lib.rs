@@ -25,8 +25,8 @@ pub fn builtin() -> Registry {
         .with(hull_driver_btrfs::REGISTRATION)
         .with(hull_driver_dir::REGISTRATION)
         .with(hull_driver_overlayfs::REGISTRATION)
+        .with(hull_driver_loop::REGISTRATION)
         .without(absent("zfs", "Hull has no zfs driver yet; keep such containers under LXC"))
-        .without(absent("loop", "Hull has no loop driver yet; mount the image and use dir for its root"))
         .without(absent("aufs", "no mainline kernel has aufs, and LXC dropped it in 3.0; use overlay"))
         .without(absent("nbd", "Hull attaches no network block devices; attach it, mount it and use dir"))
         .without(absent("rbd", "Hull maps no Ceph block devices; map it, mount it and use dir"))
@@ -48,6 +48,7 @@ mod tests {
             ("btrfs:/srv/x", "btrfs:/srv/x"),
             ("overlay:/a:/b", "overlay:/a:/b"),
             ("overlayfs:/a:/b", "overlay:/a:/b"),
+            ("loop:/srv/x/rootdev", "loop:/srv/x/rootdev"),
             ("zfs:pool/c1", "zfs:pool/c1"),
             ("lvm:/dev/vg/c1", "lvm:/dev/vg/c1"),
         ] {
@@ -68,10 +69,13 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_path_is_a_directory() {
+    fn a_bare_path_is_a_directory_or_an_image() {
         let here = tempfile::tempdir().unwrap();
         let at = builtin().locate(here.path().as_os_str()).unwrap();
         assert_eq!(at.driver(), hull_driver_dir::NAME);
+        let image = here.path().join("rootdev");
+        std::fs::write(&image, "").unwrap();
+        assert_eq!(builtin().locate(image.as_os_str()).unwrap().driver(), hull_driver_loop::NAME);
         assert!(builtin().locate(here.path().join("gone").as_os_str()).is_err());
     }
 }

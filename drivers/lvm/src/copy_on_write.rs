@@ -1,7 +1,7 @@
 //! Clones: of a thin volume, one more volume of its pool that stands alone; of a thick one, a snapshot tied to it.
 
-use hull_blockfs::{Found, FsKind};
-use hull_mount::{Access, DetachedMount, MountPlan, MountSource};
+use hull_blockfs::FsKind;
+use hull_mount::Access;
 use hull_storage::{
     CopyOnWrite, Cost, Error, ErrorKind, Layout, Offer, Placement, Result, Source, Tie, TxId,
 };
@@ -36,7 +36,7 @@ impl CopyOnWrite for LvmDriver {
             Error::new(ErrorKind::Unsupported, text)
         })?;
         let as_it_is = match &seen.device {
-            Some(device) => is_good_as_it_is(device)?,
+            Some(device) => is_good_as_it_is(device, access)?,
             None => false,
         };
         // What needs a change is made writable first.
@@ -55,24 +55,10 @@ impl CopyOnWrite for LvmDriver {
         if as_it_is {
             return Ok(());
         }
-        self.settle(&device)?;
-        match access {
-            Access::ReadOnly => self.forbid_writing(&target, &device),
-            Access::ReadWrite => Ok(()),
-        }
-    }
-}
-
-impl LvmDriver {
-    /// Makes the file system on a clone one that can be mounted beside its original, and from a device that may only
-    /// be read.
-    fn settle(&self, device: &Device) -> Result<()> {
         hull_blockfs::new_identity(&*self.runner, &device.path)?;
-        let Some(found) = hull_blockfs::probe_device(&device.path)? else { return Ok(()) };
-        if found.clean == Some(false) {
-            // Only the kernel replays a journal.
-            let source = MountSource::Filesystem { fstype: found.fstype.into(), source: device.path.clone() };
-            drop(DetachedMount::build(&MountPlan::new(source, Access::ReadWrite), None)?);
+        if access == Access::ReadOnly {
+            hull_blockfs::replay(&device.path)?;
+            self.forbid_writing(&target, &device)?;
         }
         Ok(())
     }
@@ -88,17 +74,16 @@ fn tie_to(makeup: Makeup) -> Option<Tie> {
 }
 
 /// Whether a clone of `device` needs no change.
-fn is_good_as_it_is(device: &Device) -> Result<bool> {
+fn is_good_as_it_is(device: &Device, access: Access) -> Result<bool> {
     let Some(found) = hull_blockfs::probe_device(&device.path)? else { return Ok(true) };
     match found.kind() {
         // Told from its original by nothing but its UUID.
         Some(FsKind::Xfs | FsKind::Btrfs) => Ok(false),
-        // A file system that is mounted is frozen while LVM makes the snapshot, which leaves it with nothing to replay.
-        Some(FsKind::Ext2 | FsKind::Ext3 | FsKind::Ext4) => Ok(is_clean(&found) || device.is_held()?),
+        // A journal is replayed when the clone is mounted, if it may be written to. A file system that is mounted is
+        // frozen while LVM makes the snapshot, which leaves it with nothing to replay.
+        Some(FsKind::Ext2 | FsKind::Ext3 | FsKind::Ext4) => {
+            Ok(access == Access::ReadWrite || found.clean == Some(true) || device.is_held()?)
+        }
         None => Ok(true),
     }
-}
-
-fn is_clean(found: &Found) -> bool {
-    found.clean == Some(true)
 }

@@ -13,14 +13,13 @@ use hull_storage::{
 
 use crate::device::Device;
 use crate::naming::{self, Name};
-use crate::settings::Defaults;
 use crate::{NAME, tool};
 
 /// The store of logical volumes.
 #[derive(Clone, Debug)]
 pub struct LvmDriver {
     pub(crate) runner: Arc<dyn Runner>,
-    pub(crate) defaults: Defaults,
+    settings: Settings,
 }
 
 impl LvmDriver {
@@ -29,7 +28,17 @@ impl LvmDriver {
     /// Reads `lxc.bdev.lvm.vg`, `lxc.bdev.lvm.thin_pool` (both `lxc` by default), `hull.volume.size` (1 GiB) and
     /// `hull.volume.fstype` (ext4).
     pub fn new(runner: Arc<dyn Runner>, settings: &Settings) -> Self {
-        Self { runner, defaults: Defaults::of(settings) }
+        Self { runner, settings: settings.clone() }
+    }
+
+    /// The volume group of volumes of which nothing else says where they are.
+    pub(crate) fn vg(&self) -> &str {
+        self.settings.get("lxc.bdev.lvm.vg").unwrap_or("lxc")
+    }
+
+    /// The thin pool of new volumes, if their group has one of that name.
+    pub(crate) fn pool(&self) -> &str {
+        self.settings.get("lxc.bdev.lvm.thin_pool").unwrap_or("lxc")
     }
 }
 
@@ -44,7 +53,7 @@ impl Driver for LvmDriver {
 
     fn new_layout(&self, to: &Placement, from: Option<&Locator>) -> Result<Layout> {
         let source = from.filter(|from| from.driver() == NAME).map(Name::of).transpose()?;
-        let vg = source.as_ref().map_or(&*self.defaults.vg, |source| &*source.vg);
+        let vg = source.as_ref().map_or(self.vg(), |source| &*source.vg);
         Ok(Name::for_new(to, vg)?.layout())
     }
 
@@ -138,12 +147,10 @@ impl Driver for LvmDriver {
 
     fn create(&self, at: &Layout, spec: &VolumeSpec, by: TxId) -> Result<()> {
         let name = Name::of(&at.at)?;
-        let kind = FsKind::parse(spec.fstype.as_deref().unwrap_or(&self.defaults.fstype))?;
-        let size = spec.size.map_or_else(|| self.defaults.size(), Ok)?;
-        if size < kind.least() {
-            let text = format!("{size} is too small for {kind}, which needs {}: ask for more", kind.least());
-            return Err(Error::new(ErrorKind::InvalidInput, text));
-        }
+        let spec = spec.or_as_set(&self.settings)?;
+        let kind = FsKind::parse(spec.fstype.as_deref().unwrap_or("ext4"))?;
+        let size = spec.size.unwrap_or(SIZE);
+        kind.require_room(size)?;
         let device = self.make_volume(&name, size, by)?;
         hull_blockfs::make(&*self.runner, &device.path, kind, &MakeOptions { owner: spec.owner })
     }
@@ -189,6 +196,9 @@ impl Driver for LvmDriver {
         Some(self)
     }
 }
+
+/// How large a volume is if nobody says, as in LXC.
+const SIZE: Bytes = Bytes(1 << 30);
 
 /// What mounts a file system without replaying its journal.
 fn without_replay(fstype: &str) -> Option<&'static str> {

@@ -28,7 +28,6 @@ mod driver;
 mod naming;
 mod probe;
 mod report;
-mod settings;
 mod tool;
 #[cfg(test)]
 mod transcripts;

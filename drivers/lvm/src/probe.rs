@@ -6,7 +6,6 @@ use hull_command::Runner;
 use hull_storage::{Availability, ErrorKind, Settings};
 
 use crate::report::{Group, percent};
-use crate::settings::Defaults;
 use crate::{LvmDriver, tool};
 
 /// How full, in hundredths of a percent, a pool may be before it is spoken of.
@@ -32,7 +31,7 @@ pub(crate) fn probe(runner: std::sync::Arc<dyn Runner>, settings: &Settings) -> 
 
 /// Looks at the group and the pool that new volumes would be made in.
 fn look(driver: &LvmDriver) -> Availability {
-    let Defaults { vg, pool, .. } = &driver.defaults;
+    let (vg, pool) = (driver.vg(), driver.pool());
     let group = match driver.group(vg, &tool::with_pools(&[pool])) {
         Ok(group) => group,
         Err(e) if e.kind() == ErrorKind::NotFound => {

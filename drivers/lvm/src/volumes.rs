@@ -116,13 +116,13 @@ impl LvmDriver {
 
     /// Makes a volume with nothing on it, exclusively: thin if its group has the pool for it.
     pub(crate) fn make_volume(&self, name: &Name, size: Bytes, by: TxId) -> Result<Device> {
-        let pool = &self.defaults.pool;
+        let pool = self.pool();
         let group = self.group(&name.vg, &tool::named(&[&name.lv, pool]))?;
         if group.volume(&name.lv).is_some() {
             return Err(taken(name));
         }
         let kind = match group.volume(pool).is_some_and(Volume::is_thin_pool) {
-            true => Kind::Thin { pool: pool.clone() },
+            true => Kind::Thin { pool: pool.to_owned() },
             false => Kind::Thick,
         };
         if let Some(full) = no_space(&group, name, &kind, size) {

@@ -46,6 +46,9 @@ pub(crate) struct Args {
     /// Size of the volume, for stores whose volumes have one (1G, 512M)
     #[arg(long, value_parser = |text: &str| sizes::parse(text, 1 << 20))]
     size: Option<Bytes>,
+    /// File system of the volume, for stores that make one (ext4, xfs, btrfs)
+    #[arg(long, value_name = "TYPE")]
+    fstype: Option<String>,
     /// Configuration to begin with, instead of LXC's default.conf or, where Hull could not start what that
     /// asks for, a network namespace with only the loopback interface
     #[arg(short = 'f', long, value_name = "FILE")]
@@ -72,11 +75,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Outcome {
     for name in &args.store {
         stores.push(containers.registry().resolve(name)?.name);
     }
-    if args.size.is_some() {
+    if args.size.is_some() || args.fstype.is_some() {
         let sized = |name| containers.store().driver(name).is_ok_and(|d| d.capabilities().block_backed);
         if stores.is_empty() || !stores.iter().all(|name| sized(*name)) {
             return Err(Failure::new(
-                "--size needs a --store whose volumes have a size, and this build has none",
+                "--size and --fstype need a --store whose volumes have a file system of their own, such as loop",
             ));
         }
     }
@@ -86,7 +89,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Outcome {
         default_config: beginning.path(),
         stores,
         exactly: args.dir.clone(),
-        spec: VolumeSpec { size: args.size, ..VolumeSpec::default() },
+        spec: VolumeSpec { size: args.size, fstype: args.fstype.clone(), owner: None },
         content,
         dry_run: args.dry_run,
     };

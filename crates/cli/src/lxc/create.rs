@@ -11,10 +11,10 @@ use super::call::Call;
 use super::table;
 use crate::errors::{Failure, Outcome};
 use crate::session::{Purpose, Session, default_store};
+use crate::sizes;
 
 /// Options for kinds of store this build has none of.
-const OTHER_STORES: [&str; 9] =
-    ["lvname", "vgname", "thinpool", "rbdname", "rbdpool", "rbduser", "zfsroot", "fstype", "fssize"];
+const OTHER_STORES: [&str; 7] = ["lvname", "vgname", "thinpool", "rbdname", "rbdpool", "rbduser", "zfsroot"];
 
 pub(super) fn table() -> Command {
     let own = [
@@ -71,18 +71,31 @@ pub(super) fn run(call: &Call<'_>) -> Outcome {
     if let Some(file) = config.as_ref().filter(|file| !file.exists() || file.is_dir()) {
         return Err(Failure::new(format!("there is no configuration file {}", file.display())));
     }
+    // A number alone counts MiB.
+    let size = call.value("fssize")?.map(|text| sizes::parse(&text, 1 << 20)).transpose();
+    let size = size.map_err(|why| Failure::new(format!("--fssize: {why}")))?;
     let content = content(call, &template, call.rest())?;
     let session = call.session(Purpose::Change)?;
     let container = session.containers().get(name)?;
     if container.is_defined() {
         return Err(Failure::new(format!("Container already exists: {}", container.home().display())));
     }
+    let wanted = call.value("bdev")?;
+    let stores = stores(&session, wanted.as_deref())?;
+    if let Some(option) = ["fstype", "fssize"].into_iter().find(|option| call.has(option)) {
+        let on_blocks =
+            |name| session.containers().store().driver(name).map(|d| d.capabilities().block_backed);
+        if wanted.as_deref() != Some("best") && !stores.iter().any(|name| on_blocks(*name).unwrap_or(false)) {
+            let text = format!("--{option} is only valid with stores on block devices, such as -B loop");
+            return Err(Failure::new(text));
+        }
+    }
     let request = CreateRequest {
         config,
         default_config: call.environment().default_config(),
-        stores: stores(&session, call.value("bdev")?.as_deref())?,
+        stores,
         exactly,
-        spec: VolumeSpec::default(),
+        spec: VolumeSpec { size, fstype: call.value("fstype")?, owner: None },
         content,
         dry_run: false,
     };
@@ -118,11 +131,15 @@ pub(crate) fn stores(session: &Session, list: Option<&str>) -> Result<Vec<Driver
     Ok(names)
 }
 
-/// Stores that volumes can be made in, those that can clone first.
+/// Stores that volumes can be made in, those that can clone first; but an image of a fixed size is not better than the
+/// directory it lies in.
 fn best(session: &Session) -> Vec<DriverName> {
     let store = session.containers().store();
     let drivers = session.containers().registry().drivers().iter().filter_map(|r| store.driver(r.name).ok());
     let (cloning, copying): (Vec<_>, Vec<_>) =
-        drivers.filter(|d| d.capabilities().standalone).partition(|d| d.copy_on_write().is_some());
+        drivers.filter(|d| d.capabilities().standalone).partition(|d| {
+            let facts = d.capabilities();
+            d.copy_on_write().is_some() && !(facts.block_backed && facts.anywhere)
+        });
     cloning.iter().chain(&copying).map(|d| d.name()).collect()
 }

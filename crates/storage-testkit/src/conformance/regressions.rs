@@ -195,8 +195,11 @@ fn symlink_race(bench: &Bench) -> CaseResult {
         });
         drop(open);
         require(untouched(&outside)?, "something outside the volume is gone")?;
-        if let Err(e) = destroyed {
-            require(e.to_string().lines().count() == 1, format!("no clear error: {e}"))?;
+        match destroyed {
+            // A store that can tell that its volume is used does not begin.
+            Err(e) if e.kind() == ErrorKind::InUse && bench.is_there(&at) => store.destroy(&at)?,
+            Err(e) => require(e.to_string().lines().count() == 1, format!("no clear error: {e}"))?,
+            Ok(()) => {}
         }
         // The store that failed to delete has the record as long as it lives.
         drop(store);

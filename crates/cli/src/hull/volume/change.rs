@@ -20,6 +20,9 @@ pub(super) struct Create {
     /// Size, for stores whose volumes have one (1G, 512M)
     #[arg(long, value_parser = |text: &str| sizes::parse(text, 1 << 20))]
     size: Option<Bytes>,
+    /// File system, for stores that make one (ext4, xfs, btrfs)
+    #[arg(long, value_name = "TYPE")]
+    fstype: Option<String>,
     /// Print what would be done and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -30,15 +33,18 @@ pub(super) fn create(args: &Create, context: &Context) -> Result<(), Failure> {
     let (registry, settings) = registry();
     let Target { into, to, at } = target(&store, &registry, &args.at)?;
     let driver = into.map_or_else(|| default_store(&registry, &settings), Ok)?;
-    if args.size.is_some() && !store.driver(driver)?.capabilities().block_backed {
-        return Err(Failure::new(format!("volumes of the store {driver} have no size: leave --size out")));
+    let wishes = args.size.map(|_| "--size").or(args.fstype.as_ref().map(|_| "--fstype"));
+    if let (Some(option), false) = (wishes, store.driver(driver)?.capabilities().block_backed) {
+        return Err(Failure::new(format!(
+            "volumes of the store {driver} have no file system of their own: leave {option} out"
+        )));
     }
     if !store.driver(driver)?.capabilities().standalone {
         return Err(Failure::new(format!(
             "a volume of the store {driver} needs another one below it: use `hull volume clone`"
         )));
     }
-    let spec = VolumeSpec { size: args.size, ..VolumeSpec::default() };
+    let spec = VolumeSpec { size: args.size, fstype: args.fstype.clone(), owner: None };
     let planned = store.plan_create(driver, &to, &spec, TxId(0))?;
     require_place(at.as_ref(), &planned)?;
     if args.dry_run {

@@ -1,0 +1,28 @@
+//! The suite that every driver passes: images of each file system, on hosts that share blocks and on one that does not.
+
+use std::process::ExitCode;
+
+use hull_storage_testkit::{Ground, GroundInstance, conformance};
+use hull_treefixture::ScratchFs;
+
+/// The file system in the images, its size in MiB, and the one that holds the images.
+const GROUNDS: [(&str, u32, &str); 5] = [
+    ("ext4", 32, "ext4"),
+    ("ext4", 32, "xfs"),
+    ("xfs", 300, "xfs"),
+    ("btrfs", 128, "btrfs"),
+    ("btrfs", 128, "ext4"),
+];
+
+fn main() -> ExitCode {
+    conformance::run_one_by_one(&hull_driver_loop::REGISTRATION, GROUNDS.map(ground).into())
+}
+
+fn ground((inner, mebibytes, host): (&'static str, u32, &'static str)) -> Ground {
+    Ground::new(format!("{inner}-on-{host}"), move || {
+        let scratch = ScratchFs::new(host, 16 << 30)?;
+        Ok(GroundInstance::new(scratch.path().to_path_buf(), scratch)
+            .with_setting("hull.volume.fstype", inner)
+            .with_setting("hull.volume.size", format!("{mebibytes}M")))
+    })
+}
