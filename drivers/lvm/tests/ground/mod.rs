@@ -1,5 +1,7 @@
 //! A volume group of its own on a loop device over a sparse file.
 
+#![allow(dead_code, reason = "each test target uses a part of it")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -47,7 +49,6 @@ pub(crate) fn machine() -> Result<(), SkipReason> {
 
 /// A volume group. Dropping it removes it, whatever state its volumes are in.
 pub(crate) struct VolumeGroup {
-    /// What it is called.
     name: String,
     device: String,
     directory: TempDir,
@@ -67,6 +68,11 @@ impl VolumeGroup {
         let group = Self { name, device: device.trim().to_owned(), directory };
         group.run("vgcreate", &["--physicalextentsize", "1m"], &[&group.device])?;
         Ok(group)
+    }
+
+    /// What it is called.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Runs one of LVM's programs on the group.
