@@ -6,8 +6,9 @@ use std::sync::Mutex;
 
 use hull_storage::lock::{VolumeLocks, Wait};
 use hull_storage::{
-    Access, Activation, Capabilities, Driver, DriverName, Durability, ErrorKind, FileJournal, Layout, Locator,
-    Outcome, Placement, RealHost, Resource, Result, Settings, Store, TxId, Usage, VolumeInfo, VolumeSpec,
+    Access, Activation, Capabilities, Driver, DriverName, Durability, ErrorKind, FileJournal, Layout,
+    Locator, Outcome, Placement, RealHost, Resource, Result, Settings, Store, TxId, Usage, VolumeInfo,
+    VolumeSpec,
 };
 use hull_storage_testkit::plain;
 

@@ -32,7 +32,8 @@ impl CopyOnWrite for LvmDriver {
         require_one_group(&source, &target)?;
         let seen = self.see(&source)?;
         let tie = tie_to(seen.makeup).ok_or_else(|| {
-            let text = format!("{} is a thick snapshot, which cannot be cloned: ask for a copy of it", from.at);
+            let text =
+                format!("{} is a thick snapshot, which cannot be cloned: ask for a copy of it", from.at);
             Error::new(ErrorKind::Unsupported, text)
         })?;
         let as_it_is = match &seen.device {

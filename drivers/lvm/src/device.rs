@@ -65,9 +65,12 @@ impl Device {
     /// Its size.
     pub(crate) fn size(&self) -> Result<Bytes> {
         // In sectors of 512 bytes, whatever those of the disk are.
-        self.attribute("size").and_then(|text| text.parse::<u64>().ok()?.checked_mul(512)).map(Bytes).ok_or_else(
-            || Error::os(format!("cannot read the size of {}", self.path.display()), Errno::NODEV),
-        )
+        self.attribute("size")
+            .and_then(|text| text.parse::<u64>().ok()?.checked_mul(512))
+            .map(Bytes)
+            .ok_or_else(|| {
+                Error::os(format!("cannot read the size of {}", self.path.display()), Errno::NODEV)
+            })
     }
 
     /// What it is made of.

@@ -7,8 +7,9 @@ use hull_blockfs::{FsKind, MakeOptions};
 use hull_command::Runner;
 use hull_mount::{Access, MountPlan, MountSource};
 use hull_storage::{
-    Activation, Blocks, Bytes, Capabilities, Capacity, CopyOnWrite, Driver, DriverName, Error, ErrorKind, Layout,
-    Locator, Outcome, Placement, Resource, Result, Settings, TxId, Usage, VolumeInfo, VolumeSpec, files, host,
+    Activation, Blocks, Bytes, Capabilities, Capacity, CopyOnWrite, Driver, DriverName, Error, ErrorKind,
+    Layout, Locator, Outcome, Placement, Resource, Result, Settings, TxId, Usage, VolumeInfo, VolumeSpec,
+    files, host,
 };
 
 use crate::device::Device;
@@ -130,7 +131,8 @@ impl Driver for LvmDriver {
             ));
         }
         let found = hull_blockfs::probe_device(&device.path)?.ok_or_else(|| {
-            let text = format!("there is no file system on {at} that Hull knows: make one, or restore the volume");
+            let text =
+                format!("there is no file system on {at} that Hull knows: make one, or restore the volume");
             Error::new(ErrorKind::InvalidInput, text)
         })?;
         let source = MountSource::Filesystem { fstype: found.fstype.into(), source: device.path.clone() };
@@ -225,7 +227,8 @@ pub(crate) fn require_one_group(from: &Name, to: &Name) -> Result<()> {
     if from.vg == to.vg {
         return Ok(());
     }
-    let text = format!("{from} cannot become {to}: a volume stays in its group, make a copy in the other one");
+    let text =
+        format!("{from} cannot become {to}: a volume stays in its group, make a copy in the other one");
     Err(Error::new(ErrorKind::Unsupported, text))
 }
 

@@ -124,10 +124,22 @@ mod tests {
     fn what_is_wrong_is_said_with_figures_and_remedy() {
         assert_eq!(notes(&[("data_percent", "10.00"), ("metadata_percent", "5.00")], true), [""; 0]);
         for (pool, says) in [
-            (&[("data_percent", "85.31"), ("metadata_percent", "5.00")][..], ["nearly full (85.3 % in use", "lvextend --size"]),
-            (&[("data_percent", "97.00"), ("metadata_percent", "5.00")], ["too full for new volumes", "fstrim"]),
-            (&[("data_percent", "1.00"), ("metadata_percent", "61.00")], ["61.0 % full", "--poolmetadatasize"]),
-            (&[("data_percent", "1.00"), ("discards", "ignore")], ["ignores discards", "lvchange --discards"]),
+            (
+                &[("data_percent", "85.31"), ("metadata_percent", "5.00")][..],
+                ["nearly full (85.3 % in use", "lvextend --size"],
+            ),
+            (
+                &[("data_percent", "97.00"), ("metadata_percent", "5.00")],
+                ["too full for new volumes", "fstrim"],
+            ),
+            (
+                &[("data_percent", "1.00"), ("metadata_percent", "61.00")],
+                ["61.0 % full", "--poolmetadatasize"],
+            ),
+            (
+                &[("data_percent", "1.00"), ("discards", "ignore")],
+                ["ignores discards", "lvchange --discards"],
+            ),
             (&[("lv_layout", "linear")], ["no thin pool vg/lxc", "lvcreate --type thin-pool"]),
         ] {
             let notes = notes(pool, true);

@@ -324,9 +324,14 @@ pub(crate) mod tests {
 
     #[test]
     fn percentages() {
-        for (text, expected) in
-            [("14.45", Some(1445)), ("100", Some(10_000)), ("0.5", Some(50)), ("", None), ("x", None), ("-1", None)]
-        {
+        for (text, expected) in [
+            ("14.45", Some(1445)),
+            ("100", Some(10_000)),
+            ("0.5", Some(50)),
+            ("", None),
+            ("x", None),
+            ("-1", None),
+        ] {
             assert_eq!(hundredths(text), expected, "{text:?}");
         }
         assert_eq!(percent(9645), "96.4 %");

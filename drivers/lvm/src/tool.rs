@@ -65,9 +65,12 @@ pub(crate) fn thick_snapshot(from: &Name, lv: &str, access: Access, by: TxId) ->
 
 fn making(by: TxId) -> ToolCommand {
     let limit = format!("activation/thin_pool_autoextend_threshold={FULL}");
-    ToolCommand::new(LVCREATE)
-        .args(["--quiet", "--yes", "--config", &limit])
-        .args(["--addtag", OURS, "--addtag", &tag_of(by)])
+    ToolCommand::new(LVCREATE).args(["--quiet", "--yes", "--config", &limit]).args([
+        "--addtag",
+        OURS,
+        "--addtag",
+        &tag_of(by),
+    ])
 }
 
 fn permitting(command: ToolCommand, access: Access) -> ToolCommand {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use hull_command::Script;
 use hull_storage::{
-    Access, Blocks, CopyOnWrite, Driver, Error, ErrorKind, Layout, Locator, Outcome, Placement, Resource, Result,
-    Settings, Source, Tie, TxId, VolumeSpec,
+    Access, Blocks, CopyOnWrite, Driver, Error, ErrorKind, Layout, Locator, Outcome, Placement, Resource,
+    Result, Settings, Source, Tie, TxId, VolumeSpec,
 };
 
 use crate::report::tests::{group, row};
@@ -60,8 +60,12 @@ fn refused<T: std::fmt::Debug>(result: Result<T>, kind: ErrorKind, says: &[&str]
     e
 }
 
-const POOL: [(&str, &str); 4] =
-    [("lv_layout", "thin,pool"), ("lv_role", "private"), ("data_percent", "20.00"), ("metadata_percent", "5.00")];
+const POOL: [(&str, &str); 4] = [
+    ("lv_layout", "thin,pool"),
+    ("lv_role", "private"),
+    ("data_percent", "20.00"),
+    ("metadata_percent", "5.00"),
+];
 
 fn pool(data: &str, metadata: &str) -> String {
     row("lxc", &[POOL[0], POOL[1], ("data_percent", data), ("metadata_percent", metadata)])
@@ -72,7 +76,11 @@ fn a_volume_is_looked_up_exactly() {
     let named = asks("lv_name=\"a\"");
     let look = |answer: &str| by(Script::new().expect(&named, answer), |d| d.layout(&at("a")));
     assert_eq!(look(&group(&[row("a", &[])])).unwrap(), layout("a"));
-    refused(look(&group(&[])), ErrorKind::NotFound, &["there is no logical volume /dev/hull-no-such-group/a"]);
+    refused(
+        look(&group(&[])),
+        ErrorKind::NotFound,
+        &["there is no logical volume /dev/hull-no-such-group/a"],
+    );
     refused(look(&group(&[row("a", &POOL)])), ErrorKind::InvalidInput, &["part of LVM's own"]);
     let script = Script::new().expect(&named, "nonsense");
     refused(by(script, |d| d.layout(&at("a"))), ErrorKind::ToolFailed, &["cannot read LVM's report"]);
@@ -104,7 +112,11 @@ fn a_volume_that_cannot_be_made_says_why() {
     let ask = asks("lv_name=\"a\" || lv_name=\"lxc\"");
     let make = |script: Script| by(script, |d| d.create(&layout("a"), &VolumeSpec::default(), TX));
     let answered = |rows: &[String]| make(Script::new().expect(&ask, &group(rows)));
-    refused(answered(&[row("a", &[])]), ErrorKind::AlreadyExists, &["/dev/hull-no-such-group/a is there already"]);
+    refused(
+        answered(&[row("a", &[])]),
+        ErrorKind::AlreadyExists,
+        &["/dev/hull-no-such-group/a is there already"],
+    );
     refused(
         answered(&[pool("96.40", "5.00")]),
         ErrorKind::NoSpace,
@@ -164,20 +176,31 @@ fn renaming_is_exclusive_and_idempotent() {
     refused(failed(&[row("a", &[]), row("b", &[])]), ErrorKind::AlreadyExists, &["b is there already"]);
     refused(failed(&[row("a", &[])]), ErrorKind::ToolFailed, &["lvrename", "why"]);
     let other = Resource::new(NAME, "/dev/other/b");
-    refused(by(Script::new(), |d| d.rename(&part("a"), &other)), ErrorKind::Unsupported, &["stays in its group"]);
+    refused(
+        by(Script::new(), |d| d.rename(&part("a"), &other)),
+        ErrorKind::Unsupported,
+        &["stays in its group"],
+    );
 }
 
 #[test]
 fn a_volume_whose_snapshots_would_go_with_it_stays() {
     let ask = asks("lv_name=\"a\" || origin=\"a\"");
-    let clone = row("s", &[("origin", "a"), ("lv_role", "public,snapshot,thicksnapshot"), ("origin_size", "4096")]);
+    let clone =
+        row("s", &[("origin", "a"), ("lv_role", "public,snapshot,thicksnapshot"), ("origin_size", "4096")]);
     let answer = group(&[row("a", &[("lv_role", "public,origin,thickorigin")]), clone]);
     let script = || Script::new().expect(&ask, &answer);
-    refused(by(script(), |d| d.reclaim(&part("a"), TX)), ErrorKind::HasDependents, &["snapshots /dev/", "/s:"]);
+    refused(
+        by(script(), |d| d.reclaim(&part("a"), TX)),
+        ErrorKind::HasDependents,
+        &["snapshots /dev/", "/s:"],
+    );
     refused(by(script(), |d| d.user(&at("a"))), ErrorKind::HasDependents, &["remove those first"]);
     // Thin clones do not need it.
-    let thin = group(&[row("a", &[]), row("s", &[("origin", "a"), ("lv_role", "public,snapshot,thinsnapshot")])]);
-    let script = Script::new().expect(&ask, &thin).expect(&format!("lvremove --quiet --force --yes {VG}/a"), "");
+    let thin =
+        group(&[row("a", &[]), row("s", &[("origin", "a"), ("lv_role", "public,snapshot,thinsnapshot")])]);
+    let script =
+        Script::new().expect(&ask, &thin).expect(&format!("lvremove --quiet --force --yes {VG}/a"), "");
     assert_eq!(by(script, |d| d.reclaim(&part("a"), TX)).unwrap(), Outcome::Done);
 }
 

@@ -164,7 +164,8 @@ impl LvmDriver {
         }
         let group = self.group(&name.vg, &tool::with_clones(&name.lv))?;
         let clones = group.volumes.iter().filter(|v| v.is_thick_snapshot() && v.name != name.lv);
-        let clones: Vec<String> = clones.map(|v| name.sibling(&v.name).path().display().to_string()).collect();
+        let clones: Vec<String> =
+            clones.map(|v| name.sibling(&v.name).path().display().to_string()).collect();
         if clones.is_empty() {
             return Ok(());
         }
@@ -222,7 +223,11 @@ fn usable<'g>(group: &'g Group, name: &Name) -> Result<&'g Volume> {
         true => Ok(volume),
         false => Err(Error::new(
             ErrorKind::InvalidInput,
-            format!("{} is a part of LVM's own ({}), not a volume", name.path().display(), volume.parts.join(" ")),
+            format!(
+                "{} is a part of LVM's own ({}), not a volume",
+                name.path().display(),
+                volume.parts.join(" ")
+            ),
         )),
     }
 }

@@ -37,7 +37,8 @@ impl Lab {
         };
         if let Some(size) = pool {
             let size = format!("{size}m");
-            let made = group.run("lvcreate", &["--type", "thin-pool", "--size", &size, "--name", "pool"], &[]);
+            let made =
+                group.run("lvcreate", &["--type", "thin-pool", "--size", &size, "--name", "pool"], &[]);
             made.map_err(|reason| reason.0)?;
         }
         let settings = Settings::default()
@@ -137,7 +138,10 @@ fn thick_snapshots_keep_their_origin() -> Tested {
     assert!(refused.to_string().contains("/s"), "{refused}");
     let resized = lab.store.resize(&at, Some(Bytes(64 << 20))).unwrap_err();
     assert_eq!(resized.kind(), ErrorKind::HasDependents, "{resized}");
-    assert_eq!(lab.store.resize(&snapshot, Some(Bytes(64 << 20))).unwrap_err().kind(), ErrorKind::Unsupported);
+    assert_eq!(
+        lab.store.resize(&snapshot, Some(Bytes(64 << 20))).unwrap_err().kind(),
+        ErrorKind::Unsupported
+    );
     // Also when nothing of it is active.
     lab.group.run("lvchange", &["--activate", "n"], &[]).map_err(|reason| reason.0)?;
     assert_eq!(lab.store.destroy(&at).unwrap_err().kind(), ErrorKind::HasDependents);
@@ -186,8 +190,11 @@ fn volumes_grow_and_shrink() -> Tested {
 fn a_mounted_volume_can_be_snapshotted() -> Tested {
     let Some(lab) = Lab::new("a_mounted_volume_can_be_snapshotted", Some(2048))? else { return Ok(()) };
     for (fstype, size) in [("ext4", 32), ("xfs", 300), ("btrfs", 128)] {
-        let spec =
-            VolumeSpec { size: Some(Bytes(size << 20)), fstype: Some(fstype.into()), ..VolumeSpec::default() };
+        let spec = VolumeSpec {
+            size: Some(Bytes(size << 20)),
+            fstype: Some(fstype.into()),
+            ..VolumeSpec::default()
+        };
         let at = lab.store.create(NAME, &lab.place(fstype), &spec)?;
         let mount = lab.mount(&at, Access::ReadWrite)?;
         fs::write(lab.point().join("file"), "content")?;
