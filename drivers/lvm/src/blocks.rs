@@ -5,6 +5,7 @@ use hull_storage::{BlockImage, Blocks, Bytes, Error, ErrorKind, Layout, Locator,
 use rustix::fs::{CWD, Mode, OFlags};
 
 use crate::LvmDriver;
+use crate::device::Device;
 use crate::naming::Name;
 use crate::report::Volume;
 use crate::tool;
@@ -12,7 +13,7 @@ use crate::tool;
 impl Blocks for LvmDriver {
     fn stable_size(&self, at: &Locator) -> Result<Option<Bytes>> {
         let seen = self.see(&Name::of(at)?)?;
-        let held = seen.device.as_ref().map_or(Ok(false), |device| device.is_held())?;
+        let held = seen.device.as_ref().map_or(Ok(false), Device::is_held)?;
         Ok((!held).then_some(seen.size))
     }
 

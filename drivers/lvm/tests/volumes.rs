@@ -168,7 +168,7 @@ fn volumes_grow_and_shrink() -> Tested {
     let mount = lab.mount(&at, Access::ReadWrite)?;
     fs::write(lab.point().join("file"), "content")?;
     assert_eq!(resize(64)?, Outcome::Done);
-    let free = rustix::fs::statvfs(&lab.point())?;
+    let free = rustix::fs::statvfs(lab.point())?;
     assert!(free.f_blocks * free.f_frsize > 50 << 20, "the file system did not grow");
     assert_eq!(resize(64)?, Outcome::AlreadyDone);
     assert_eq!(resize(32).unwrap_err().kind(), ErrorKind::InUse);
