@@ -54,7 +54,7 @@ impl Driver for Tagging {
     }
     fn create(&self, at: &Layout, spec: &VolumeSpec, by: TxId) -> Result<()> {
         self.inner.create(at, spec, by)?;
-        self.tags.lock().unwrap().push((at.parts[0].clone(), by));
+        self.tags.lock().expect("nobody panics").push((at.parts[0].clone(), by));
         match self.fails {
             true => Err(hull_storage::Error::new(ErrorKind::ToolFailed, "no luck with the rest of it")),
             false => Ok(()),
@@ -67,7 +67,7 @@ impl Driver for Tagging {
         self.inner.reclaim(what, by)
     }
     fn made_by(&self, what: &Resource, tx: TxId) -> Result<bool> {
-        Ok(what.carries(tx) || self.tags.lock().unwrap().contains(&(what.clone(), tx)))
+        Ok(what.carries(tx) || self.tags.lock().expect("nobody panics").contains(&(what.clone(), tx)))
     }
 }
 
