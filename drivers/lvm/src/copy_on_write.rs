@@ -37,7 +37,10 @@ impl CopyOnWrite for LvmDriver {
             Error::new(ErrorKind::Unsupported, text)
         })?;
         let as_it_is = match &seen.device {
-            Some(device) => is_good_as_it_is(device, access)?,
+            Some(device) => {
+                write_out(device)?;
+                is_good_as_it_is(device, access)?
+            }
             None => false,
         };
         // What needs a change is made writable first.
@@ -71,6 +74,16 @@ fn tie_to(makeup: Makeup) -> Option<Tie> {
         Makeup { thick_snapshot: true, .. } => None,
         Makeup { thin: true, .. } => Some(Tie::None),
         Makeup { thin: false, .. } => Some(Tie::Unguarded),
+    }
+}
+
+/// Writes out what a mounted btrfs holds back: LVM freezes file systems before it makes a snapshot, but btrfs belongs to
+/// no device of its own, so the kernel does not find it there.
+fn write_out(device: &Device) -> Result<()> {
+    let found = hull_blockfs::probe_device(&device.path)?;
+    match found.and_then(|found| found.kind()) {
+        Some(FsKind::Btrfs) if device.is_held()? => hull_blockfs::sync(&device.path),
+        _ => Ok(()),
     }
 }
 
