@@ -34,6 +34,13 @@ impl Script {
         self.push(line, Output { stdout: vec![], stderr: stderr.into(), code: Some(code), success: false })
     }
 
+    /// The transcript, which then expects the command that prints as `line` and lets it fail with the exit code
+    /// `code`, printing `stdout` as a report of its failure.
+    #[must_use]
+    pub fn fail_saying(self, line: &str, code: i32, stdout: &str) -> Self {
+        self.push(line, Output { stdout: stdout.into(), stderr: vec![], code: Some(code), success: false })
+    }
+
     /// The commands that were expected and did not come.
     pub fn left(&self) -> Vec<String> {
         self.lines().iter().map(|(line, _)| line.clone()).collect()

@@ -95,8 +95,8 @@ pub trait Driver: Debug + Send + Sync {
         self.reclaim(what, by)
     }
 
-    /// Whether `tx` made or condemned `what`. Drivers that tag at creation override this and set
-    /// [`Capabilities::tags_owner`].
+    /// Whether `tx` made or condemned `what`. Drivers that tag at creation, in the same act, override this and set
+    /// [`Capabilities::tags_owner`]; of what is not there they say that nobody made it.
     fn made_by(&self, what: &Resource, tx: TxId) -> Result<bool> {
         Ok(what.carries(tx))
     }

@@ -231,7 +231,7 @@ impl Store {
         let tied = matches!(method, Method::Clone(offer) if offer.tie == Tie::Unguarded);
         if tied && self.driver(snapshot.driver())?.capabilities().standalone {
             // What is restored must not hang on the snapshot it came from, which may be deleted next.
-            (driver, method) = self.method(snapshot, None, &place, mode, Access::ReadWrite)?;
+            (driver, method) = self.method(snapshot, None, &place, CloneMode::Copy, Access::ReadWrite)?;
         }
         let source = Source { driver: self.driver(snapshot.driver())?, at: snapshot };
         let content = Content::Of { from: source, method, access: Access::ReadWrite };

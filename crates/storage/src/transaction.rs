@@ -189,7 +189,7 @@ impl Store {
             | Step::Clone { at, .. }
             | Step::CreateBlocks { at, .. }
             | Step::Receive { at, .. }
-            | Step::Import { at, .. } => self.reclaim(at, by, &()),
+            | Step::Import { at, .. } => self.unmake(at, by),
             // The volume it filled goes with the step that made it.
             Step::Fill { .. } | Step::FillBlocks { .. } => Ok(()),
             Step::Move { from, to } => {
@@ -253,14 +253,27 @@ impl Store {
         Ok(Some(record))
     }
 
-    /// The only place that deletes volumes, and only what this transaction can prove its own.
+    /// Deletes what this transaction made, as far as it did: a tagging driver makes a volume under its final name,
+    /// where somebody else's may stand, and a thing without our tag is none that we made.
+    fn unmake(&self, what: &Layout, by: TxId) -> Result<()> {
+        let driver = self.driver(what.at.driver())?;
+        let tags = driver.capabilities().tags_owner;
+        for part in what.parts.iter().rev() {
+            if !tags || driver.made_by(part, by)? {
+                reclaim_part(driver, part, by, &())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes what this transaction condemned.
     pub(crate) fn reclaim(&self, what: &Layout, by: TxId, observer: &dyn Observer) -> Result<()> {
         let driver = self.driver(what.at.driver())?;
         what.parts.iter().rev().try_for_each(|part| reclaim_part(driver, part, by, observer))
     }
 }
 
-/// Deletes one part, if it is provably `by`'s.
+/// The only place that deletes volumes, part by part, and only what a transaction can prove its own.
 pub(crate) fn reclaim_part(
     driver: &dyn Driver,
     part: &Resource,

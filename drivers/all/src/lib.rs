@@ -22,13 +22,13 @@ use hull_storage::{Absent, DriverName, Registry};
 /// paths: who asks for a snapshot without naming a store gets an overlay, as from LXC, also on a kernel with aufs.
 pub fn builtin() -> Registry {
     Registry::default()
+        .with(hull_driver_lvm::REGISTRATION)
         .with(hull_driver_btrfs::REGISTRATION)
         .with(hull_driver_dir::REGISTRATION)
         .with(hull_driver_overlayfs::REGISTRATION)
         .with(hull_driver_aufs::REGISTRATION)
         .with(hull_driver_loop::REGISTRATION)
         .without(absent("zfs", "Hull has no zfs driver yet; keep such containers under LXC"))
-        .without(absent("lvm", "Hull has no lvm driver yet; keep such containers under LXC"))
         .without(absent("nbd", "Hull attaches no network block devices; attach it, mount it and use dir"))
         .without(absent("rbd", "Hull maps no Ceph block devices; map it, mount it and use dir"))
 }

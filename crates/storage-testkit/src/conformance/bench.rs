@@ -27,7 +27,7 @@ pub struct Bench {
     companions: Vec<Arc<dyn Driver>>,
     dir: PathBuf,
     settings: Vec<(String, String)>,
-    ground: String,
+    ground: Ground,
     base: Option<Locator>,
     registration: Registration,
     /// Its names, where volumes lie in a pool.
@@ -105,7 +105,7 @@ impl Bench {
             troubles: Troubles::default(),
             dir,
             settings,
-            ground: ground.name().to_owned(),
+            ground: ground.clone(),
             base: None,
             registration: of,
             kept: true,
@@ -150,7 +150,12 @@ impl Bench {
 
     /// The name of the ground.
     pub fn ground(&self) -> &str {
-        &self.ground
+        self.ground.name()
+    }
+
+    /// The acts of the operation `what` that are interrupted here.
+    pub(crate) fn acts(&self, what: &str) -> impl Iterator<Item = usize> + use<> {
+        self.ground.acts(what)
     }
 
     pub(crate) fn settings(&self) -> &[(String, String)] {
@@ -189,6 +194,12 @@ impl Bench {
             Some(names) => names.path(name.as_ref()),
             None => self.dir.join("volumes").join(name.as_ref()),
         };
+        Placement::exactly(&path).expect("the cases' names are last components")
+    }
+
+    /// The place of the plain directory `name`, which lies in no pool.
+    pub(crate) fn plain_place(&self, name: &str) -> Placement {
+        let path = self.dir.join("volumes").join(name);
         Placement::exactly(&path).expect("the cases' names are last components")
     }
 
