@@ -52,6 +52,10 @@ pub fn run_all(registration: &Registration, grounds: Vec<Ground>) -> ExitCode {
 /// The cases that apply to the driver, to be run together with others of one's own. Such a `main` calls
 /// [`child`] first.
 pub fn cases(registration: &Registration, ground: Ground) -> Vec<Trial> {
+    if let Err(reason) = ground.check() {
+        let name = format!("{}::ground", ground.name());
+        return vec![Trial::ignorable_test(name.clone(), move || Ok(skipped(&name, &reason.0)))];
+    }
     let driver = (registration.open)(&Settings::default());
     let ground = Arc::new(Lazy { ground, made: OnceLock::new() });
     all()

@@ -30,6 +30,7 @@ impl<E: std::error::Error> From<E> for SkipReason {
 pub struct Ground {
     name: String,
     make: Arc<dyn Fn() -> Result<GroundInstance, SkipReason> + Send + Sync>,
+    check: Option<fn() -> Result<(), SkipReason>>,
     companions: Vec<Registration>,
 }
 
@@ -45,7 +46,7 @@ impl Ground {
         name: impl Into<String>,
         make: impl Fn() -> Result<GroundInstance, SkipReason> + Send + Sync + 'static,
     ) -> Self {
-        Self { name: name.into(), make: Arc::new(make), companions: Vec::new() }
+        Self { name: name.into(), make: Arc::new(make), check: None, companions: Vec::new() }
     }
 
     /// The ground with another driver in its stores, for [`GroundInstance::with_base`] to use.
@@ -53,6 +54,19 @@ impl Ground {
     pub fn with_companion(mut self, registration: Registration) -> Self {
         self.companions.push(registration);
         self
+    }
+
+    /// The ground with a cheap look whether it can be made at all. Where it cannot, that is one skipped trial instead
+    /// of one for each case.
+    #[must_use]
+    pub fn with_check(mut self, check: fn() -> Result<(), SkipReason>) -> Self {
+        self.check = Some(check);
+        self
+    }
+
+    /// Why it cannot be made, as far as that is known without trying.
+    pub fn check(&self) -> Result<(), SkipReason> {
+        self.check.map_or(Ok(()), |check| check())
     }
 
     /// Its name.
