@@ -24,5 +24,6 @@ pub mod sealed;
 pub mod seccomp;
 pub mod signal;
 pub mod socket;
+pub mod zfscore;
 
 pub use error::{Error, Result};
