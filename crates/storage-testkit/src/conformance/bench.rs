@@ -183,6 +183,12 @@ impl Bench {
         Placement::exactly(&path).expect("the cases' names are last components")
     }
 
+    /// The place of the plain directory `name`, which lies in no pool.
+    pub(crate) fn plain_place(&self, name: &str) -> Placement {
+        let path = self.dir.join("volumes").join(name);
+        Placement::exactly(&path).expect("the cases' names are last components")
+    }
+
     /// The place of the volume of the home `name`, which is one of the case's.
     pub(crate) fn place_in_home(&self, name: &str) -> Placement {
         let in_pool = self.names.as_ref().map_or(name.into(), |names| names.name(name.as_ref()));

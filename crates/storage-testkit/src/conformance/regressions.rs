@@ -67,7 +67,7 @@ fn bare_clone(bench: &Bench) -> CaseResult {
 
 fn across(bench: &Bench) -> CaseResult {
     let store = bench.store();
-    let source = store.create(plain::NAME, &bench.place("p"), &VolumeSpec::default())?;
+    let source = store.create(plain::NAME, &bench.plain_place("p"), &VolumeSpec::default())?;
     bench.write(&store, &source, SAMPLE, "plain")?;
     let into = Some(bench.driver().name());
     let (mode, access) = (CloneMode::Copy, Access::ReadWrite);

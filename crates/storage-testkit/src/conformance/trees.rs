@@ -23,14 +23,14 @@ fn shape() -> Shape {
 
 fn preserved(bench: &Bench) -> CaseResult {
     let store = bench.store();
-    let original = store.create(plain::NAME, &bench.place("original"), &VolumeSpec::default())?;
+    let original = store.create(plain::NAME, &bench.plain_place("original"), &VolumeSpec::default())?;
     {
         let open = Open::new(&store, &original, Access::ReadWrite)?;
         // In a user namespace, root may still make no devices: the file system's refusal is not the driver's.
         if build(open.fd(), &shape()).is_err() {
             let store = bench.store();
             store.destroy(&original)?;
-            store.create(plain::NAME, &bench.place("original"), &VolumeSpec::default())?;
+            store.create(plain::NAME, &bench.plain_place("original"), &VolumeSpec::default())?;
             let open = Open::new(&store, &original, Access::ReadWrite)?;
             build(open.fd(), &Shape::unprivileged())?;
         }
@@ -53,7 +53,7 @@ fn preserved(bench: &Bench) -> CaseResult {
     let restored = store.restore(&snapshot, &clone)?.at;
     same(&store, &original, &restored, "restored")?;
     let out = Some(plain::NAME);
-    let copy = store.clone_volume(&volume, out, &bench.place("o"), CloneMode::Copy, Access::ReadWrite)?.at;
+    let copy = store.clone_volume(&volume, out, &bench.plain_place("o"), CloneMode::Copy, Access::ReadWrite)?.at;
     same(&store, &original, &copy, "a copy in a plain directory")?;
     for at in [restored, snapshot, copy, volume, original] {
         store.destroy(&at)?;
