@@ -28,6 +28,8 @@ mod naming;
 mod probe;
 mod remove;
 mod transfer;
+#[cfg(test)]
+mod transcripts;
 mod users;
 
 use std::sync::Arc;
