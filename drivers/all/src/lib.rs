@@ -16,15 +16,15 @@ use hull_storage::{Absent, DriverName, Registry};
 
 /// The drivers of this build.
 ///
-/// The order is the one in which a bare path is offered to them. btrfs comes before dir, unlike in LXC since
-/// 2.1: a subvolume taken for a plain directory is copied, and removed file by file, where it could be
+/// The order is the one in which a bare path is offered to them. zfs and btrfs come before dir, unlike in LXC since
+/// 2.1: a dataset or subvolume taken for a plain directory is copied, and removed file by file, where it could be
 /// snapshotted, and LXC's rename of such a container lost it.
 pub fn builtin() -> Registry {
     Registry::default()
+        .with(hull_driver_zfs::REGISTRATION)
         .with(hull_driver_btrfs::REGISTRATION)
         .with(hull_driver_dir::REGISTRATION)
         .with(hull_driver_overlayfs::REGISTRATION)
-        .without(absent("zfs", "Hull has no zfs driver yet; keep such containers under LXC"))
         .without(absent("lvm", "Hull has no lvm driver yet; keep such containers under LXC"))
         .without(absent("loop", "Hull has no loop driver yet; mount the image and use dir for its root"))
         .without(absent("aufs", "no mainline kernel has aufs, and LXC dropped it in 3.0; use overlay"))
