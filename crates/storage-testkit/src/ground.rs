@@ -31,6 +31,7 @@ pub struct Ground {
     name: String,
     make: Arc<dyn Fn() -> Result<GroundInstance, SkipReason> + Send + Sync>,
     check: Option<fn() -> Result<(), SkipReason>>,
+    stride: usize,
     companions: Vec<Registration>,
 }
 
@@ -46,7 +47,7 @@ impl Ground {
         name: impl Into<String>,
         make: impl Fn() -> Result<GroundInstance, SkipReason> + Send + Sync + 'static,
     ) -> Self {
-        Self { name: name.into(), make: Arc::new(make), check: None, companions: Vec::new() }
+        Self { name: name.into(), make: Arc::new(make), check: None, stride: 1, companions: Vec::new() }
     }
 
     /// The ground with another driver in its stores, for [`GroundInstance::with_base`] to use.
@@ -67,6 +68,20 @@ impl Ground {
     /// Why it cannot be made, as far as that is known without trying.
     pub fn check(&self) -> Result<(), SkipReason> {
         self.check.map_or(Ok(()), |check| check())
+    }
+
+    /// The ground on which only every `stride`th act is interrupted, where each takes long (an emulated machine).
+    /// Which of them come is different from one operation to the next, and the same in every run.
+    #[must_use]
+    pub fn with_stride(mut self, stride: usize) -> Self {
+        self.stride = stride.max(1);
+        self
+    }
+
+    /// The acts that are interrupted of the operation `what`.
+    pub(crate) fn acts(&self, what: &str) -> impl Iterator<Item = usize> + use<> {
+        let first = what.bytes().map(usize::from).sum::<usize>() % self.stride;
+        (first..).step_by(self.stride)
     }
 
     /// Its name.

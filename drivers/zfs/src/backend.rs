@@ -8,6 +8,7 @@ pub(crate) mod program;
 
 use std::fmt;
 
+use hull_command::{Runner, System};
 use hull_storage::{Error, ErrorKind, Result};
 use rustix::fd::BorrowedFd;
 
@@ -165,9 +166,20 @@ impl Wanted {
     }
 }
 
-/// Opens the implementation that is wanted.
+/// Where the kernel takes acts on datasets.
+pub(crate) const DEVICE: &str = "/dev/zfs";
+
+/// Opens the implementation that is wanted. Fails, saying what is missing, where there is no zfs.
 pub(crate) fn open(wanted: &Wanted) -> Result<Box<dyn Backend>> {
-    let program = || program::Program::new(Box::new(hull_command::System));
+    if !std::path::Path::new(DEVICE).exists() {
+        let text = "this kernel has no zfs: install zfs-dkms, or your distribution's module, and load it";
+        return Err(Error::new(ErrorKind::Unsupported, text));
+    }
+    if !System.has(program::ZFS) {
+        let text = format!("the program zfs is not installed: install {}", program::ZFS.package);
+        return Err(Error::new(ErrorKind::ToolMissing, text));
+    }
+    let program = || program::Program::new(Box::new(System));
     match wanted {
         Wanted::Library => Ok(Box::new(library::Library::load(program())?)),
         Wanted::Program => Ok(Box::new(program())),

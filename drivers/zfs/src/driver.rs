@@ -122,6 +122,8 @@ impl Driver for ZfsDriver {
     }
 
     fn new_layout(&self, to: &Placement, from: Option<&Locator>) -> Result<Layout> {
+        // Without zfs nothing could be made, and then not be undone either.
+        self.backend()?;
         let source = from.filter(|f| f.driver() == NAME).map(|f| self.dataset(f)).transpose()?;
         let root = naming::root_for(to, source.as_deref(), &self.root)?;
         let dataset = naming::dataset(root, &to.pooled())?;

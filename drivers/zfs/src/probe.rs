@@ -8,11 +8,10 @@ use hull_storage::{Availability, Settings};
 use hull_sys::zfscore::Libzfs;
 
 use crate::backend::program::{Program, ZFS};
-use crate::backend::{Backend, Wanted};
+use crate::backend::{Backend, DEVICE, Wanted};
 use crate::naming;
 
 const ZPOOL: Tool = Tool { program: "zpool", package: "zfsutils-linux" };
-const DEVICE: &str = "/dev/zfs";
 /// Copy-on-write gets slow on a pool that is fuller, in percent.
 const NEARLY_FULL: u64 = 90;
 

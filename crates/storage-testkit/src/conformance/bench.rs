@@ -28,7 +28,7 @@ pub struct Bench {
     companions: Vec<Arc<dyn Driver>>,
     dir: PathBuf,
     settings: Vec<(String, String)>,
-    ground: String,
+    ground: Ground,
     base: Option<Locator>,
     registration: Registration,
     /// Its names, where volumes lie in a pool.
@@ -97,7 +97,7 @@ impl Bench {
             pool: None,
             dir,
             settings,
-            ground: ground.name().to_owned(),
+            ground: ground.clone(),
             base: None,
             registration: of,
             kept: true,
@@ -141,7 +141,12 @@ impl Bench {
 
     /// The name of the ground.
     pub fn ground(&self) -> &str {
-        &self.ground
+        self.ground.name()
+    }
+
+    /// The acts of the operation `what` that are interrupted here.
+    pub(crate) fn acts(&self, what: &str) -> impl Iterator<Item = usize> + use<> {
+        self.ground.acts(what)
     }
 
     pub(crate) fn settings(&self) -> &[(String, String)] {

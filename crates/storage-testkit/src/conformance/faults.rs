@@ -22,7 +22,7 @@ fn everywhere(bench: &Bench, operation: &str) -> CaseResult {
     whole.perform(&whole.bench.store(), operation)?;
     let after = whole.world()?;
     for (errno, moment) in [(Errno::NOSPC, Moment::Before), (Errno::IO, Moment::After)] {
-        for act in 0.. {
+        for act in bench.acts(&format!("{operation}{errno:?}")) {
             let round = Round::prepare(bench, &format!("{}-{act}", errno.raw_os_error()), operation)?;
             let before = round.world()?;
             let faults = Faults::fail(Counted::Changes, act, moment, Lasting::Once, errno);

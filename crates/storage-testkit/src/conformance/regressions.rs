@@ -81,7 +81,7 @@ fn across(bench: &Bench) -> CaseResult {
 }
 
 fn interrupted(bench: &Bench) -> CaseResult {
-    for act in 0.. {
+    for act in bench.acts("interrupted") {
         let round = Round::prepare(bench, &format!("at{act}"), "make_home")?;
         let before = round.world()?;
         if !round.die_at("make_home", Some(act))? {
@@ -100,7 +100,7 @@ fn interrupted(bench: &Bench) -> CaseResult {
 }
 
 fn failed_restore(bench: &Bench) -> CaseResult {
-    for act in 0.. {
+    for act in bench.acts("restore fails") {
         let round = Round::prepare(bench, &format!("at{act}"), "restore")?;
         let before = round.world()?;
         let faults = Faults::fail(Counted::Changes, act, Moment::Before, Lasting::FromThenOn, Errno::NOSPC);
