@@ -5,6 +5,7 @@ use hull_storage::{CopyOnWrite, Cost, Driver, Layout, Mark, Offer, Placement, Re
 
 use crate::backend::{Property, When};
 use crate::driver::taken;
+use crate::transfer::UNCHANGED;
 use crate::{NAME, ZfsDriver, naming};
 
 impl CopyOnWrite for ZfsDriver {
@@ -39,6 +40,10 @@ impl CopyOnWrite for ZfsDriver {
             let _ = backend.destroy_snapshot(&origin, When::Now);
             return Err(taken(e, &name));
         }
-        backend.destroy_snapshot(&origin, When::Unneeded)
+        backend.destroy_snapshot(&origin, When::Unneeded)?;
+        match access {
+            Access::ReadWrite => Ok(()),
+            Access::ReadOnly => backend.snapshot(&format!("{name}@{UNCHANGED}")),
+        }
     }
 }

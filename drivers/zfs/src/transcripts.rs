@@ -105,7 +105,8 @@ fn a_clone_has_a_snapshot_of_its_own_that_goes_with_it() {
             ),
             "",
         )
-        .expect(&format!("zfs destroy -d {origin}"), "");
+        .expect(&format!("zfs destroy -d {origin}"), "")
+        .expect("zfs snapshot tank/lxc/c2.new-0000000000000007@hull-unchanged", "");
     with(script, |driver| {
         let to = Placement::in_home("/lxc/c2", "c2").staged(TX);
         let layout = driver.new_layout(&to, Some(&at("tank/lxc/base"))).unwrap();

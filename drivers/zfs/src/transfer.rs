@@ -1,9 +1,10 @@
 //! Streams: `zfs send` of the snapshot that a read-only volume equals.
 //!
 //! A read-only clone equals the snapshot it was made of, and that is what is sent: two snapshots of one volume have
-//! origins in one dataset, so the difference between them can be sent, too. A volume that equals no snapshot gets one
-//! called [`STILL`]; on a volume that never changes it costs nothing, and it goes with the volume. A received volume has
-//! it, too: it is what the next difference is applied to.
+//! origins in one dataset, so the difference between them can be sent, too. That nobody has written to it meanwhile is
+//! known by a snapshot of its own, [`UNCHANGED`]. A volume that equals no snapshot gets one called [`STILL`]; on a volume
+//! that never changes it costs nothing, and it goes with the volume. A received volume has it, too: it is what the next
+//! difference is applied to.
 
 use hull_mount::Access;
 use hull_storage::{Error, ErrorKind, Layout, Locator, Result, StreamFormat, Transfer, TxId};
@@ -15,6 +16,8 @@ use crate::driver::taken;
 
 /// The name of the snapshot that a read-only volume equals.
 const STILL: &str = "hull-still";
+/// The name of the first snapshot of a read-only clone, made together with it.
+pub(crate) const UNCHANGED: &str = "hull-unchanged";
 
 impl ZfsDriver {
     /// The snapshot that the read-only volume `at` equals. Makes it if need be.
@@ -28,12 +31,14 @@ impl ZfsDriver {
         }
         let backend = self.backend()?;
         let still = format!("{name}@{STILL}");
-        let snapshots = backend.tree(&name)?;
-        let newest = snapshots.first().and_then(|node| node.snapshots.last()).map(|s| s.name.clone());
-        match (newest, found.origin, found.written) {
-            // Nothing was written since.
-            (Some(newest), _, 0) => Ok(newest),
-            (None, Some(origin), 0) => Ok(origin),
+        let tree = backend.tree(&name)?;
+        let mut own = tree.first().into_iter().flat_map(|node| node.snapshots.iter().rev()).map(|s| &*s.name);
+        match (own.next(), found.written) {
+            // If the clone has been promoted, what it was made of is its own now.
+            (Some(newest), 0) if newest.ends_with(&format!("@{UNCHANGED}")) => {
+                Ok(own.next().or(found.origin.as_deref()).unwrap_or(newest).to_owned())
+            }
+            (Some(newest), 0) => Ok(newest.to_owned()),
             _ => match backend.snapshot(&still) {
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => Err(Error::new(
                     ErrorKind::AlreadyExists,

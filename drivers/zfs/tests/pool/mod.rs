@@ -70,7 +70,12 @@ pub(crate) fn possible() -> Result<(), SkipReason> {
 }
 
 /// The ground on which zfs is asked by `backend`.
+///
+/// Where there is zfs for tests there is mostly an emulated machine, in which each act waits for the pool: only some are
+/// interrupted, and of those of programs fewer. `HULL_TEST_STRIDE=1` interrupts all.
 pub(crate) fn ground(backend: &'static str) -> Ground {
+    let usual = if backend == "library" { 4 } else { 9 };
+    let stride = std::env::var("HULL_TEST_STRIDE").ok().and_then(|s| s.parse().ok()).unwrap_or(usual);
     Ground::new(backend, move || {
         let pool = TestPool::new()?;
         let (dir, root) = (pool.dir().join("scratch"), pool.root());
@@ -83,6 +88,7 @@ pub(crate) fn ground(backend: &'static str) -> Ground {
             .with_pool(volumes))
     })
     .with_check(possible)
+    .with_stride(stride)
 }
 
 /// What a program prints.
