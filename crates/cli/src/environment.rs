@@ -86,7 +86,11 @@ impl Environment {
 
     /// What storage drivers may want to know.
     pub(crate) fn settings(&self) -> Settings {
-        let keys = GLOBAL_KEYS.iter().copied().chain(["lxc.bdev.rbd.rbdpool", "lxc.bdev.rbd.rbduser", "hull.zfs.backend"]);
+        let keys = GLOBAL_KEYS.iter().copied().chain([
+            "lxc.bdev.rbd.rbdpool",
+            "lxc.bdev.rbd.rbduser",
+            "hull.zfs.backend",
+        ]);
         keys.filter_map(|key| Some((key, self.global(key)?)))
             .fold(Settings::default(), |settings, (key, value)| settings.with(key, value))
     }

@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use hull_storage::{Error, ErrorKind, Result};
 
-use crate::{Runner, Streams};
 use crate::command::{Output, Tool, ToolCommand};
+use crate::{Runner, Streams};
 
 /// Answers commands from a transcript: each must be the next one expected.
 #[derive(Debug, Default)]

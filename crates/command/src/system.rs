@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use hull_storage::{Error, ErrorKind, Result};
 
-use crate::{Runner, Streams};
 use crate::command::{Output, Tool, ToolCommand};
+use crate::{Runner, Streams};
 
 /// Where programs are looked for. Not `PATH`: who calls us with another one must not choose what root runs.
 const FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
@@ -34,8 +34,10 @@ impl Runner for System {
             let text = format!("the program {} is not installed: install {}", tool.program, tool.package);
             Error::new(ErrorKind::ToolMissing, text)
         })?;
-        let failed = |e: std::io::Error| Error::new(ErrorKind::Os, format!("cannot run `{command}`")).because(e);
-        let end = |fd: Option<BorrowedFd<'_>>| fd.map(|fd| fd.try_clone_to_owned().map(Stdio::from)).transpose();
+        let failed =
+            |e: std::io::Error| Error::new(ErrorKind::Os, format!("cannot run `{command}`")).because(e);
+        let end =
+            |fd: Option<BorrowedFd<'_>>| fd.map(|fd| fd.try_clone_to_owned().map(Stdio::from)).transpose();
         let stdin = end(streams.stdin).map_err(failed)?.unwrap_or_else(Stdio::null);
         let stdout = end(streams.stdout).map_err(failed)?.unwrap_or_else(Stdio::piped);
         let output = Command::new(program)
@@ -88,7 +90,8 @@ mod tests {
         from.write_all(b"text").unwrap();
         from.rewind().unwrap();
         let streams = Streams { stdin: Some(from.as_fd()), stdout: Some(to.as_fd()) };
-        let output = System.attempt_with(&ToolCommand::new(SH).args(["-c", "cat; echo end"]), streams).unwrap();
+        let output =
+            System.attempt_with(&ToolCommand::new(SH).args(["-c", "cat; echo end"]), streams).unwrap();
         assert!(output.succeeded() && output.stdout.is_empty());
         let mut text = String::new();
         to.rewind().unwrap();

@@ -50,9 +50,7 @@ impl Libzfs {
             core: open("libzfs_core.so.3", "libzfs4linux")?,
         };
         // SAFETY: the symbol has this type; its effect, an open /dev/zfs, is counted and undone by our drop.
-        let result = unsafe {
-            libraries.core::<unsafe extern "C" fn() -> c_int>(b"libzfs_core_init\0")?()
-        };
+        let result = unsafe { libraries.core::<unsafe extern "C" fn() -> c_int>(b"libzfs_core_init\0")?() };
         check(result, || "open(/dev/zfs)".into())?;
         Ok(libraries)
     }
@@ -68,8 +66,7 @@ impl Libzfs {
 
     /// Makes the empty file system `dataset`. `EEXIST`: there is one; `ENOENT`: its parent is missing.
     pub fn create(&self, dataset: &str, properties: &Properties<'_>) -> Result<()> {
-        type Create =
-            unsafe extern "C" fn(*const c_char, c_int, List, *const u8, c_uint) -> c_int;
+        type Create = unsafe extern "C" fn(*const c_char, c_int, List, *const u8, c_uint) -> c_int;
         /// `LZC_DATSET_TYPE_ZFS`.
         const FILE_SYSTEM: c_int = 2;
         let (name, list) = (text(dataset)?, Pairs::of(self, properties)?);
@@ -97,9 +94,7 @@ impl Libzfs {
         type Clone = unsafe extern "C" fn(*const c_char, *const c_char, List) -> c_int;
         let (name, of, list) = (text(dataset)?, text(origin)?, Pairs::of(self, properties)?);
         // SAFETY: the symbol has this type; texts and list live over the call.
-        let result = unsafe {
-            self.core::<Clone>(b"lzc_clone\0")?(name.as_ptr(), of.as_ptr(), list.list)
-        };
+        let result = unsafe { self.core::<Clone>(b"lzc_clone\0")?(name.as_ptr(), of.as_ptr(), list.list) };
         check(result, || format!("lzc_clone({dataset}, {origin})"))
     }
 
@@ -128,7 +123,8 @@ impl Libzfs {
             )
         };
         check(result, || {
-            let conflict = CStr::from_bytes_until_nul(&conflict).map(CStr::to_string_lossy).unwrap_or_default();
+            let conflict =
+                CStr::from_bytes_until_nul(&conflict).map(CStr::to_string_lossy).unwrap_or_default();
             match conflict.is_empty() {
                 true => format!("lzc_promote({dataset})"),
                 false => format!("lzc_promote({dataset}), of whose snapshots {conflict} has a name twice"),
@@ -188,8 +184,7 @@ impl Libzfs {
     ///
     /// All that it sees is of one moment. `ENOENT`: there is no such pool.
     pub fn ask(&self, pool: &str, program: &str, arguments: &[(&str, &str)]) -> Result<String> {
-        type Run =
-            unsafe extern "C" fn(*const c_char, *const c_char, u64, u64, List, *mut List) -> c_int;
+        type Run = unsafe extern "C" fn(*const c_char, *const c_char, u64, u64, List, *mut List) -> c_int;
         type Lookup = unsafe extern "C" fn(List, *const c_char, *mut *const c_char) -> c_int;
         /// The most that the kernel allows.
         const INSTRUCTIONS: u64 = 100_000_000;
@@ -219,9 +214,7 @@ impl Libzfs {
             unsafe {
                 let lookup = self.pairs::<Lookup>(b"nvlist_lookup_string\0")?;
                 match lookup(answer.list, key.as_ptr(), &raw mut value) {
-                    0 if !value.is_null() => {
-                        Ok(Some(CStr::from_ptr(value).to_string_lossy().into_owned()))
-                    }
+                    0 if !value.is_null() => Ok(Some(CStr::from_ptr(value).to_string_lossy().into_owned())),
                     _ => Ok(None),
                 }
             }
@@ -232,9 +225,8 @@ impl Libzfs {
             return check(result, || format!("a look into the pool {pool} {said}").trim_end().to_owned())
                 .map(|()| String::new());
         }
-        found(c"return")?.ok_or_else(|| {
-            Error::new(format!("a look into the pool {pool} returned no text"), Errno::PROTO)
-        })
+        found(c"return")?
+            .ok_or_else(|| Error::new(format!("a look into the pool {pool} returned no text"), Errno::PROTO))
     }
 
     /// # Safety
@@ -286,8 +278,7 @@ impl<'l> Pairs<'l> {
         const UNIQUE: c_uint = 1;
         let mut pairs = Self::none(of);
         // SAFETY: the symbol has this type; the list is freed by drop.
-        let result =
-            unsafe { of.pairs::<Alloc>(b"nvlist_alloc\0")?(&raw mut pairs.list, UNIQUE, 0) };
+        let result = unsafe { of.pairs::<Alloc>(b"nvlist_alloc\0")?(&raw mut pairs.list, UNIQUE, 0) };
         check(result, || "nvlist_alloc()".into())?;
         Ok(pairs)
     }
@@ -326,9 +317,7 @@ impl<'l> Pairs<'l> {
         for name in names {
             let text = text(name)?;
             // SAFETY: the symbol has this type; the list is ours; the library copies the text.
-            let result = unsafe {
-                of.pairs::<Add>(b"nvlist_add_boolean\0")?(pairs.list, text.as_ptr())
-            };
+            let result = unsafe { of.pairs::<Add>(b"nvlist_add_boolean\0")?(pairs.list, text.as_ptr()) };
             check(result, || format!("nvlist_add({name})"))?;
         }
         Ok(pairs)

@@ -230,8 +230,19 @@ pub(crate) fn read_dataset(name: &str, lines: impl Iterator<Item = (String, Stri
 
 /// The properties that a [`Dataset`] is made of.
 pub(crate) const LOOKED_AT: [&str; 13] = [
-    "type", "origin", "readonly", "refquota", "used", "referenced", "available", "written", "keystatus",
-    "mountpoint", MADE_BY, "xattr", "acltype",
+    "type",
+    "origin",
+    "readonly",
+    "refquota",
+    "used",
+    "referenced",
+    "available",
+    "written",
+    "keystatus",
+    "mountpoint",
+    MADE_BY,
+    "xattr",
+    "acltype",
 ];
 
 /// Reads a tree from lines of tab-separated fields: `dataset NAME` and `snapshot NAME MADE HOLDS CLONES`, the clones

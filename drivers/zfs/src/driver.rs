@@ -62,7 +62,10 @@ impl ZfsDriver {
             )),
             several => Err(Error::new(
                 ErrorKind::InvalidInput,
-                format!("several datasets have the mount point {path} ({}): write zfs:POOL/NAME", several.join(", ")),
+                format!(
+                    "several datasets have the mount point {path} ({}): write zfs:POOL/NAME",
+                    several.join(", ")
+                ),
             )),
         }
     }
@@ -72,11 +75,17 @@ impl ZfsDriver {
         let name = self.dataset(at)?;
         let found = self.backend()?.look(&name)?.ok_or_else(|| {
             let pool = naming::pool(&name);
-            Error::new(ErrorKind::NotFound, format!("there is no dataset {name}, or its pool {pool} is not imported"))
+            Error::new(
+                ErrorKind::NotFound,
+                format!("there is no dataset {name}, or its pool {pool} is not imported"),
+            )
         })?;
         match found.kind.as_str() {
             "filesystem" => Ok((name, found)),
-            kind => Err(Error::new(ErrorKind::InvalidInput, format!("the dataset {name} is a {kind}, not a file system"))),
+            kind => Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("the dataset {name} is a {kind}, not a file system"),
+            )),
         }
     }
 
@@ -178,7 +187,10 @@ impl Driver for ZfsDriver {
     fn usage(&self, at: &Locator) -> Result<Usage> {
         let (name, found) = self.existing(at)?;
         let mount = DetachedMount::build(&looking(&name, &found)?, None)?;
-        let counted = files::measure(Path::new(&format!("/proc/self/fd/{}", rustix::fd::AsFd::as_fd(&mount).as_raw_fd())))?;
+        let counted = files::measure(Path::new(&format!(
+            "/proc/self/fd/{}",
+            rustix::fd::AsFd::as_fd(&mount).as_raw_fd()
+        )))?;
         Ok(Usage {
             exclusive: Some(Bytes(found.used.min(found.referenced))),
             total: Bytes(found.referenced),

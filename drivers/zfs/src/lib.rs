@@ -27,9 +27,9 @@ mod driver;
 mod naming;
 mod probe;
 mod remove;
-mod transfer;
 #[cfg(test)]
 mod transcripts;
+mod transfer;
 mod users;
 
 use std::sync::Arc;

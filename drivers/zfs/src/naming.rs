@@ -12,7 +12,8 @@ const LONGEST: usize = 255 - 24;
 /// The length of the stamp that proves whose a name is: `.new-` or `.old-` and sixteen digits.
 const STAMP: usize = 21;
 /// What a name is refused with.
-const ALLOWED: &str = "a name in zfs has letters, digits and - _ . : and spaces, and with its dataset at most 231 bytes";
+const ALLOWED: &str =
+    "a name in zfs has letters, digits and - _ . : and spaces, and with its dataset at most 231 bytes";
 
 /// The dataset in which the volume at `to` will be: the placement's own, where it is a name in a pool; else that of
 /// the source it is cloned from; else `root`.
@@ -178,7 +179,10 @@ mod tests {
         let to = Placement::in_home("/lxc/c", &longest);
         for to in [to.staged(TxId(9)), to.doomed(TxId(9))] {
             let marked = dataset("lxc", &to.pooled()).unwrap();
-            assert!(marked.len() <= LONGEST && Resource::new(NAME, marked.as_str()).carries(TxId(9)), "{marked}");
+            assert!(
+                marked.len() <= LONGEST && Resource::new(NAME, marked.as_str()).carries(TxId(9)),
+                "{marked}"
+            );
             let origin = origin_for(&whole, &to.pooled()).unwrap();
             assert!(origin.len() <= 255 && Resource::new(NAME, origin.as_str()).carries(TxId(9)), "{origin}");
         }

@@ -77,7 +77,9 @@ pub(crate) fn probe(settings: &Settings) -> Availability {
             let wanted = if root.contains('/') { root.to_owned() } else { format!("POOL/{root}") };
             return missing(
                 format!("there is no dataset {root} to make volumes in"),
-                format!("`zfs create -o mountpoint=none {wanted}`, and set lxc.bdev.zfs.root = {wanted} in lxc.conf"),
+                format!(
+                    "`zfs create -o mountpoint=none {wanted}`, and set lxc.bdev.zfs.root = {wanted} in lxc.conf"
+                ),
             );
         }
         Err(e) => return missing(e.to_string(), "see to it that `zfs list` works".into()),
@@ -110,9 +112,14 @@ mod tests {
 
     #[test]
     fn versions_are_compared_as_numbers() {
-        for (version, expected) in
-            [("2.1.11-1+deb12u1\n", false), ("2.2.0-rc4", true), ("2.10.1", true), ("0.8.6", false), ("3.0", true), ("", false)]
-        {
+        for (version, expected) in [
+            ("2.1.11-1+deb12u1\n", false),
+            ("2.2.0-rc4", true),
+            ("2.10.1", true),
+            ("0.8.6", false),
+            ("3.0", true),
+            ("", false),
+        ] {
             assert_eq!(at_least(version, (2, 2)), expected, "{version}");
         }
     }
@@ -120,7 +127,9 @@ mod tests {
     #[test]
     fn a_pool_in_trouble_is_named() {
         let line = "zpool list -Hp -o health,capacity tank";
-        for (said, notes) in [("ONLINE\t42\n", 0), ("DEGRADED\t42\n", 1), ("ONLINE\t90\n", 1), ("FAULTED\t99\n", 2)] {
+        for (said, notes) in
+            [("ONLINE\t42\n", 0), ("DEGRADED\t42\n", 1), ("ONLINE\t90\n", 1), ("FAULTED\t99\n", 2)]
+        {
             assert_eq!(complaints(&Script::new().expect(line, said), "tank").len(), notes, "{said}");
         }
         assert!(complaints(&Script::new().fail(line, 1, "no such pool"), "tank").is_empty());

@@ -1,6 +1,6 @@
 //! Removing a dataset with all it holds, and nothing that others need: its clones inherit what they share with it.
 
-use hull_storage::{Error, ErrorKind, Outcome, Result, TxId, Mark};
+use hull_storage::{Error, ErrorKind, Mark, Outcome, Result, TxId};
 
 use crate::backend::{Backend, Node, Snapshot, When};
 use crate::naming::is_within;
@@ -44,7 +44,10 @@ pub(crate) fn dataset(backend: &dyn Backend, name: &str, by: TxId) -> Result<Out
             Ok(()) => {}
         }
     }
-    Err(Error::new(ErrorKind::InUse, format!("{name} is cloned faster than its clones can be made independent")))
+    Err(Error::new(
+        ErrorKind::InUse,
+        format!("{name} is cloned faster than its clones can be made independent"),
+    ))
 }
 
 /// A dataset of the tree of `name` and the newest of its snapshots' clones that lie elsewhere: promoted, it takes over
@@ -69,7 +72,9 @@ fn hand_over(backend: &dyn Backend, node: &Node, heir: &str, by: TxId) -> Result
     let Some(theirs) = theirs.first() else { return Ok(()) };
     let name_of = |s: &Snapshot| s.name.split_once('@').map(|(_, name)| name.to_owned());
     for snapshot in needed {
-        if let Some(name) = name_of(snapshot).filter(|n| theirs.snapshots.iter().filter_map(name_of).any(|t| t == *n)) {
+        if let Some(name) =
+            name_of(snapshot).filter(|n| theirs.snapshots.iter().filter_map(name_of).any(|t| t == *n))
+        {
             let name: String = name.chars().take(200).collect();
             let other = format!("{}@{:08x}-{}", node.name, snapshot.made, Mark::Old.stamp(by));
             backend.rename(&snapshot.name, &other).map_err(|e| e.with("for", name))?;

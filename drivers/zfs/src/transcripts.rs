@@ -16,7 +16,8 @@ use crate::{NAME, ZfsDriver};
 const TX: TxId = TxId(7);
 const GET: &str = "zfs get -Hp -o property,value,source \
                    type,origin,readonly,refquota,used,referenced,available,written,keystatus,mountpoint,hull:volume,xattr,acltype";
-const LIST: &str = "zfs list -Hp -r -t filesystem,volume,snapshot -o type,name,createtxg,userrefs,clones -s name";
+const LIST: &str =
+    "zfs list -Hp -r -t filesystem,volume,snapshot -o type,name,createtxg,userrefs,clones -s name";
 const FOUND: &str = "type\tfilesystem\t-\nreadonly\toff\tdefault\nrefquota\t0\tdefault\nkeystatus\tnone\t-\n\
                      mountpoint\tlegacy\tlocal\nxattr\ton\tdefault\nacltype\toff\tdefault\n";
 const PROPERTIES: &str = "-o canmount=noauto -o mountpoint=legacy -o hull:volume=0000000000000007";
@@ -67,7 +68,8 @@ fn a_volume_is_made_with_what_nobody_above_has_said() {
     });
 
     // Where somebody has, that is inherited.
-    let said = FOUND.replace("on\tdefault", "sa\tlocal").replace("off\tdefault", "posix\tinherited from tank");
+    let said =
+        FOUND.replace("on\tdefault", "sa\tlocal").replace("off\tdefault", "posix\tinherited from tank");
     let script = Script::new()
         .expect(&format!("{GET} tank/lxc"), &said)
         .expect(&format!("zfs create {PROPERTIES} tank/lxc/c1"), "");
@@ -147,7 +149,8 @@ fn a_clone_that_fails_is_no_success_and_leaves_no_snapshot() {
 #[test]
 fn a_path_is_the_dataset_whose_mount_point_it_is() {
     let list = "zfs list -Hp -t filesystem -o name,mountpoint";
-    let said = "tank\tnone\ntank/c10\t/lxc/c10/rootfs\ntank/c1\t/lxc/c1/rootfs\ntank/x\t/lxc/c1/rootfs/x\nzz\t/zz\n";
+    let said =
+        "tank\tnone\ntank/c10\t/lxc/c10/rootfs\ntank/c1\t/lxc/c1/rootfs\ntank/x\t/lxc/c1/rootfs/x\nzz\t/zz\n";
     let found = |path: &str| {
         with(Script::new().expect(list, said), |driver| driver.placement(&at(path)).map(|p| p.path("")))
     };
@@ -194,9 +197,11 @@ fn a_condemned_source_makes_its_clones_heirs_first() {
 #[test]
 fn what_is_busy_is_in_use() {
     let tree = format!("{LIST} tank/c1");
-    let script = Script::new()
-        .expect(&tree, "filesystem\ttank/c1\t5\t-\t-\n")
-        .fail("zfs destroy tank/c1", 1, "cannot destroy 'tank/c1': dataset is busy");
+    let script = Script::new().expect(&tree, "filesystem\ttank/c1\t5\t-\t-\n").fail(
+        "zfs destroy tank/c1",
+        1,
+        "cannot destroy 'tank/c1': dataset is busy",
+    );
     let e = with(script, |driver| driver.reclaim(&part("tank/c1"), TX).unwrap_err());
     assert_eq!(e.kind(), ErrorKind::InUse);
     one_line(&e);
@@ -223,18 +228,19 @@ fn renaming_is_exclusive_and_takes_lxcs_mount_point_along() {
     let e = with(script, |driver| driver.rename(&part("tank/c1"), &part("tank/web")).unwrap_err());
     assert_eq!(e.kind(), ErrorKind::AlreadyExists);
     let gone = "cannot open 'tank/c1': dataset does not exist";
-    let script = Script::new()
-        .fail("zfs rename -u tank/c1 tank/web", 1, gone)
-        .fail("zfs list -H -d 0 -t filesystem,volume,snapshot -o name tank/c1", 1, gone);
+    let script = Script::new().fail("zfs rename -u tank/c1 tank/web", 1, gone).fail(
+        "zfs list -H -d 0 -t filesystem,volume,snapshot -o name tank/c1",
+        1,
+        gone,
+    );
     let again = with(script, |driver| driver.rename(&part("tank/c1"), &part("tank/web")).unwrap());
     assert_eq!(again, Outcome::AlreadyDone);
 }
 
 #[test]
 fn a_limit_is_the_refquota() {
-    let holding = |limit: &str| {
-        FOUND.replace("refquota\t0", &format!("refquota\t{limit}")) + "referenced\t4096\t-\n"
-    };
+    let holding =
+        |limit: &str| FOUND.replace("refquota\t0", &format!("refquota\t{limit}")) + "referenced\t4096\t-\n";
     let get = format!("{GET} tank/c1");
     let script = Script::new().expect(&get, &holding("0")).expect("zfs set refquota=8192 tank/c1", "");
     assert_eq!(with(script, |d| d.resize(&at("tank/c1"), Some(Bytes(8192))).unwrap()), Outcome::Done);
@@ -257,7 +263,8 @@ fn whose_it_is_and_whether_it_can_be_read() {
         assert_eq!(with(script, |d| d.inspect(&at("tank/c1")).unwrap().ours), ours, "{source}");
     }
     let locked = FOUND.replace("keystatus\tnone", "keystatus\tunavailable");
-    let e = with(Script::new().expect(&get, &locked), |d| d.activate(&at("tank/c1"), Access::ReadOnly)).unwrap_err();
+    let e = with(Script::new().expect(&get, &locked), |d| d.activate(&at("tank/c1"), Access::ReadOnly))
+        .unwrap_err();
     assert!(e.to_string().ends_with("`zfs load-key tank/c1`"), "{e}");
     let volume = FOUND.replace("filesystem", "volume");
     let e = with(Script::new().expect(&get, &volume), |d| d.layout(&at("tank/c1"))).unwrap_err();

@@ -86,7 +86,9 @@ impl Transfer for ZfsDriver {
         }
         let properties = self.properties(&name, access, by)?;
         let still = format!("{name}@{STILL}");
-        backend.receive(from, &still, origin.as_deref(), &properties).map_err(|e| damaged(taken(e, &name)))?;
+        backend
+            .receive(from, &still, origin.as_deref(), &properties)
+            .map_err(|e| damaged(taken(e, &name)))?;
         match access {
             Access::ReadOnly => Ok(()),
             // A volume that changes has no use for it, and it would keep what is removed.

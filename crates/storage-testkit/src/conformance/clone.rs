@@ -94,7 +94,8 @@ fn plain(
     store: &hull_storage::Store,
     name: &str,
 ) -> Result<hull_storage::Locator, Box<dyn std::error::Error>> {
-    let at = store.create(crate::plain::NAME, &bench.plain_place(name), &hull_storage::VolumeSpec::default())?;
+    let at =
+        store.create(crate::plain::NAME, &bench.plain_place(name), &hull_storage::VolumeSpec::default())?;
     bench.write(store, &at, SAMPLE, "plain")?;
     Ok(at)
 }
@@ -187,7 +188,8 @@ fn out(bench: &Bench) -> CaseResult {
     let store = bench.store();
     let source = bench.make(&store, "a")?;
     let into = Some(crate::plain::NAME);
-    let copy = store.clone_volume(&source, into, &bench.plain_place("p"), CloneMode::Copy, Access::ReadWrite)?;
+    let copy =
+        store.clone_volume(&source, into, &bench.plain_place("p"), CloneMode::Copy, Access::ReadWrite)?;
     require(bench.content(&store, &copy.at)? == bench.content(&store, &source)?, "the copy differs")?;
     bench.require_clean()?;
     Ok(Verdict::Held)

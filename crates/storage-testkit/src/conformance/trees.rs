@@ -53,7 +53,8 @@ fn preserved(bench: &Bench) -> CaseResult {
     let restored = store.restore(&snapshot, &clone)?.at;
     same(&store, &original, &restored, "restored")?;
     let out = Some(plain::NAME);
-    let copy = store.clone_volume(&volume, out, &bench.plain_place("o"), CloneMode::Copy, Access::ReadWrite)?.at;
+    let copy =
+        store.clone_volume(&volume, out, &bench.plain_place("o"), CloneMode::Copy, Access::ReadWrite)?.at;
     same(&store, &original, &copy, "a copy in a plain directory")?;
     for at in [restored, snapshot, copy, volume, original] {
         store.destroy(&at)?;

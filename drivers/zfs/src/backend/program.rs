@@ -90,7 +90,8 @@ impl Backend for Program {
         let of = |line: &'_ str| line.starts_with("snapshot\t");
         // Sorted by name a dataset may stand behind its snapshots.
         let (snapshots, datasets): (Vec<&str>, Vec<&str>) = said.lines().partition(|line| of(line));
-        let datasets = datasets.into_iter().filter_map(|line| line.split('\t').nth(1)).map(|n| vec!["dataset", n]);
+        let datasets =
+            datasets.into_iter().filter_map(|line| line.split('\t').nth(1)).map(|n| vec!["dataset", n]);
         Ok(read_tree(datasets.chain(snapshots.into_iter().map(|line| line.split('\t').collect()))))
     }
 

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use hull_driver_zfs::{NAME, REGISTRATION};
 use hull_mount::{DetachedMount, table};
 use hull_storage::{
-    Access, Activation, Bytes, CloneMode, ErrorKind, Locator, Method, Placement, Registry,
-    Resource, Settings, Store, TxId, VolumeSpec, host,
+    Access, Activation, Bytes, CloneMode, ErrorKind, Locator, Method, Placement, Registry, Resource,
+    Settings, Store, TxId, VolumeSpec, host,
 };
 
 use crate::pool::{TestPool, run};
@@ -146,13 +146,19 @@ fn a_path_is_exactly_one_dataset() -> Tested {
         let path = homes.join("c1/rootfs");
         assert!((REGISTRATION.detect)(&path) && !(REGISTRATION.detect)(&homes.join("c1")));
         let at = registry().locate(path.as_os_str())?;
-        assert_eq!(ground.store.driver(NAME)?.layout(&at)?.at.to_string(), format!("zfs:{}", ground.dataset("c1")));
+        assert_eq!(
+            ground.store.driver(NAME)?.layout(&at)?.at.to_string(),
+            format!("zfs:{}", ground.dataset("c1"))
+        );
         assert!(!ground.store.inspect(&at)?.ours);
         ground.write(&at, "file", "text")?;
         // LXC mounts it by this.
         let point = ground.pool.dir().join("mnt");
         fs::create_dir(&point)?;
-        run("mount", ["-i", "-t", "zfs", "-o", "zfsutil", &ground.dataset("c1"), &point.display().to_string()])?;
+        run(
+            "mount",
+            ["-i", "-t", "zfs", "-o", "zfsutil", &ground.dataset("c1"), &point.display().to_string()],
+        )?;
         assert_eq!(fs::read_to_string(point.join("file"))?, "text");
         run("umount", [&point])?;
         // Renamed, it keeps its mount point in step, and the others keep theirs.
@@ -210,7 +216,10 @@ fn a_volume_is_restored_in_place_from_its_own_snapshot() -> Tested {
             at = ground.store.restore(from, &at)?.at;
             assert_eq!(at.to_string(), format!("zfs:{}", ground.dataset("c1")));
             assert_eq!(ground.read(&at, "file")?, text);
-            assert_eq!((ground.read(&s0, "file")?, ground.read(&s1, "file")?), ("c1".into(), "second".into()));
+            assert_eq!(
+                (ground.read(&s0, "file")?, ground.read(&s1, "file")?),
+                ("c1".into(), "second".into())
+            );
             assert!(ground.store.leftovers().is_empty());
         }
         ground.store.destroy(&s1)?;
@@ -238,7 +247,11 @@ fn what_keeps_a_volume_is_said_before_anything_is_done() -> Tested {
         // A mount that only another mount namespace has.
         let point = ground.pool.dir().join("mnt");
         fs::create_dir(&point)?;
-        let line = format!("mount -i -t zfs {} {} && echo ready && read -r _", ground.dataset("c1"), point.display());
+        let line = format!(
+            "mount -i -t zfs {} {} && echo ready && read -r _",
+            ground.dataset("c1"),
+            point.display()
+        );
         let mut other = std::process::Command::new("unshare")
             .args(["--mount", "sh", "-c", &line])
             .stdin(std::process::Stdio::piped())
@@ -310,8 +323,12 @@ fn properties_are_what_they_should_be() -> Tested {
         let clone = ground.clone_of(&at, "c2", Access::ReadOnly)?;
         for name in ["c1", "c2"] {
             for (property, expected) in [
-                ("canmount", "noauto"), ("mountpoint", "legacy"), ("xattr", "sa"), ("acltype", "posix"),
-                ("custom:x", "y"), ("atime", "off"),
+                ("canmount", "noauto"),
+                ("mountpoint", "legacy"),
+                ("xattr", "sa"),
+                ("acltype", "posix"),
+                ("custom:x", "y"),
+                ("atime", "off"),
             ] {
                 assert_eq!(ground.property(name, property)?, expected, "{name} {property}");
             }
@@ -327,7 +344,12 @@ fn properties_are_what_they_should_be() -> Tested {
         assert!(!ground.store.inspect(&kid)?.ours, "an inherited mark counts");
         // Access lists and extended attributes work.
         let (_ready, root) = ground.open(&at, Access::ReadWrite)?;
-        rustix::fs::setxattr(below(&root, "file"), "security.capability", CAPABILITY, rustix::fs::XattrFlags::empty())?;
+        rustix::fs::setxattr(
+            below(&root, "file"),
+            "security.capability",
+            CAPABILITY,
+            rustix::fs::XattrFlags::empty(),
+        )?;
         rustix::fs::setxattr(below(&root, "file"), "user.x", b"y", rustix::fs::XattrFlags::empty())?;
         Ok(())
     })
