@@ -1,7 +1,7 @@
 //! A pool on a sparse file, with one dataset to make volumes in.
 #![allow(dead_code, reason = "each test target uses a part of it")]
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -78,11 +78,12 @@ pub(crate) fn ground(backend: &'static str) -> Ground {
     let stride = std::env::var("HULL_TEST_STRIDE").ok().and_then(|s| s.parse().ok()).unwrap_or(usual);
     Ground::new(backend, move || {
         let pool = TestPool::new()?;
-        let (dir, root) = (pool.dir().join("scratch"), pool.root());
-        fs::create_dir(&dir)?;
+        // Not in /tmp, which may be a tmpfs without extended attributes: trees that have some are copied from there.
+        let scratch = tempfile::tempdir_in("/var/tmp")?;
+        let (dir, root) = (scratch.path().to_path_buf(), pool.root());
         let (listed, cleared) = (root.clone(), root.clone());
         let volumes = Pool::new(&root, move || list(&listed), move |prefix| clear(&cleared, prefix));
-        Ok(GroundInstance::new(dir, pool)
+        Ok(GroundInstance::new(dir, (scratch, pool))
             .with_setting("lxc.bdev.zfs.root", root)
             .with_setting("hull.zfs.backend", backend)
             .with_pool(volumes))
