@@ -18,6 +18,8 @@ use crate::{Error, Result};
 pub struct Libzfs {
     core: Library,
     pairs: Library,
+    /// Whether it has been initialised, which drop undoes.
+    open: bool,
 }
 
 /// The value of a property, as the kernel wants it: a choice (`on`, `noauto`) is the number of that choice.
@@ -45,13 +47,15 @@ impl Libzfs {
             unsafe { Library::new(name) }
                 .map_err(|_| Error::new(format!("dlopen({name}), which package {package} has"), Errno::NOENT))
         };
-        let libraries = Self {
+        let mut libraries = Self {
             pairs: open("libnvpair.so.3", "libnvpair3linux")?,
             core: open("libzfs_core.so.3", "libzfs4linux")?,
+            open: false,
         };
         // SAFETY: the symbol has this type; its effect, an open /dev/zfs, is counted and undone by our drop.
         let result = unsafe { libraries.core::<unsafe extern "C" fn() -> c_int>(b"libzfs_core_init\0")?() };
         check(result, || "open(/dev/zfs)".into())?;
+        libraries.open = true;
         Ok(libraries)
     }
 
@@ -246,6 +250,9 @@ impl Libzfs {
 
 impl Drop for Libzfs {
     fn drop(&mut self) {
+        if !self.open {
+            return;
+        }
         // SAFETY: the symbol has this type; it closes what `load` opened.
         unsafe {
             if let Ok(end) = self.core::<unsafe extern "C" fn()>(b"libzfs_core_fini\0") {
@@ -349,5 +356,30 @@ fn check(result: c_int, call: impl FnOnce() -> String) -> Result<()> {
         1..1024 => Err(Error::new(call(), Errno::from_raw_os_error(result))),
         // `ZFS_ERR_…` of the kernel module, none of which these calls should meet.
         other => Err(Error::new(format!("{} (zfs error {other})", call()), Errno::IO)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Everywhere, the library is there or its absence is one line that names what lacks.
+    #[test]
+    fn it_loads_or_says_why_not() {
+        match Libzfs::load() {
+            Ok(zfs) => assert!(!zfs.exists("no-such-pool-of-hull/x").is_ok_and(|there| there)),
+            Err(e) => {
+                let said = e.to_string();
+                assert!(said.contains("package lib") || said.contains("/dev/zfs"), "{said}");
+                assert_eq!(said.lines().count(), 1, "{said}");
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_that_are_no_errors_of_the_system_are_named() {
+        assert!(check(0, String::new).is_ok());
+        assert_eq!(check(libc::EBUSY, || "x".into()).map_err(|e| e.errno()), Err(Errno::BUSY));
+        assert!(check(1029, || "x".into()).is_err_and(|e| e.to_string().contains("1029")));
     }
 }
