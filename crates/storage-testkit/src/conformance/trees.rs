@@ -68,7 +68,10 @@ fn same(store: &Store, one: &Locator, other: &Locator, what: &str) -> Result<(),
     let second = Open::new(store, other, Access::ReadOnly)?;
     // Hull's own mark on a volume's root names the very directory.
     let ignored = vec!["user.hull.volume".to_owned()];
-    let options = CompareOptions { ignored_xattrs: ignored, ..CompareOptions::default() };
+    let block = |fd| rustix::fs::fstatvfs(fd).map(|status| status.f_bsize);
+    // Where blocks are larger, so is the least hole.
+    let holes = block(first.fd())? == block(second.fd())?;
+    let options = CompareOptions { ignored_xattrs: ignored, holes, ..CompareOptions::default() };
     let differences = compare(first.fd(), second.fd(), &options)?;
     require(differences.is_empty(), format!("{what}: {differences:?}"))
 }
