@@ -20,8 +20,13 @@ pub(crate) const GLOBAL_KEYS: [&str; 7] = [
 ];
 
 /// What stores are told besides, from `lxc.conf`, too: LXC's keys that it does not list, and Hull's own.
-const STORE_KEYS: [&str; 4] =
-    ["lxc.bdev.rbd.rbdpool", "lxc.bdev.rbd.rbduser", "hull.volume.size", "hull.volume.fstype"];
+const STORE_KEYS: [&str; 5] = [
+    "lxc.bdev.rbd.rbdpool",
+    "lxc.bdev.rbd.rbduser",
+    "hull.volume.size",
+    "hull.volume.fstype",
+    "hull.zfs.backend",
+];
 
 /// More of `lxc.conf` is not read.
 const LARGEST_FILE: u64 = 1 << 20;

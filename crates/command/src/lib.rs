@@ -23,14 +23,30 @@ pub use command::{Output, Tool, ToolCommand};
 pub use script::Script;
 pub use system::System;
 
+use std::os::fd::BorrowedFd;
+
 use hull_storage::{Error, ErrorKind, Result};
+
+/// What a program reads and writes in place of nothing and of what is kept for [`Output::stdout`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Streams<'a> {
+    /// Its standard input.
+    pub stdin: Option<BorrowedFd<'a>>,
+    /// Its standard output.
+    pub stdout: Option<BorrowedFd<'a>>,
+}
 
 /// Carries commands out.
 pub trait Runner: std::fmt::Debug + Send + Sync {
-    /// Runs `command` to its end, whatever that is.
+    /// Runs `command` to its end, whatever that is, with `streams`.
     ///
     /// Fails with [`ErrorKind::ToolMissing`] when there is no such program, naming the package that has it.
-    fn attempt(&self, command: &ToolCommand) -> Result<Output>;
+    fn attempt_with(&self, command: &ToolCommand, streams: Streams<'_>) -> Result<Output>;
+
+    /// Runs `command` to its end, whatever that is. Fails as [`Runner::attempt_with`] does.
+    fn attempt(&self, command: &ToolCommand) -> Result<Output> {
+        self.attempt_with(command, Streams::default())
+    }
 
     /// Runs `command`, which must succeed.
     ///

@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use hull_storage::{Error, ErrorKind, Result};
 
-use crate::Runner;
 use crate::command::{Output, Tool, ToolCommand};
+use crate::{Runner, Streams};
 
 /// Answers commands from a transcript: each must be the next one expected.
 #[derive(Debug, Default)]
@@ -57,7 +57,7 @@ impl Script {
 }
 
 impl Runner for Script {
-    fn attempt(&self, command: &ToolCommand) -> Result<Output> {
+    fn attempt_with(&self, command: &ToolCommand, _: Streams<'_>) -> Result<Output> {
         let line = command.to_string();
         match self.lines().pop_front() {
             Some((expected, mut output)) if expected == line => {

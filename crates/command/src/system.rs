@@ -1,12 +1,13 @@
 //! The runner that runs programs.
 
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use hull_storage::{Error, ErrorKind, Result};
 
-use crate::Runner;
 use crate::command::{Output, Tool, ToolCommand};
+use crate::{Runner, Streams};
 
 /// Where programs are looked for. Not `PATH`: who calls us with another one must not choose what root runs.
 const FOLDERS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
@@ -27,20 +28,29 @@ impl System {
 }
 
 impl Runner for System {
-    fn attempt(&self, command: &ToolCommand) -> Result<Output> {
+    fn attempt_with(&self, command: &ToolCommand, streams: Streams<'_>) -> Result<Output> {
         let tool = command.tool();
         let program = Self::find(tool).ok_or_else(|| {
             let text = format!("the program {} is not installed: install {}", tool.program, tool.package);
             Error::new(ErrorKind::ToolMissing, text)
         })?;
+        let failed =
+            |e: std::io::Error| Error::new(ErrorKind::Os, format!("cannot run `{command}`")).because(e);
+        let end =
+            |fd: Option<BorrowedFd<'_>>| fd.map(|fd| fd.try_clone_to_owned().map(Stdio::from)).transpose();
+        let stdin = end(streams.stdin).map_err(failed)?.unwrap_or_else(Stdio::null);
+        let stdout = end(streams.stdout).map_err(failed)?.unwrap_or_else(Stdio::piped);
         let output = Command::new(program)
             .args(command.arguments())
             .env_clear()
             .envs(ENVIRONMENT)
             .current_dir("/")
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|e| Error::new(ErrorKind::Os, format!("cannot run `{command}`")).because(e))?;
+            .stdin(stdin)
+            .stdout(stdout)
+            .stderr(Stdio::piped())
+            .spawn()
+            .and_then(std::process::Child::wait_with_output)
+            .map_err(failed)?;
         let code = output.status.code();
         let success = command.is_success(code);
         Ok(Output { stdout: output.stdout, stderr: output.stderr, code, success })
@@ -70,6 +80,23 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::ToolFailed);
         assert_eq!(error.to_string(), "`sh -c 'echo no luck >&2; exit 3'` failed: no luck");
         assert!(System.run(&failing.or_code(3)).is_ok());
+    }
+
+    #[test]
+    fn a_stream_goes_through() {
+        use std::io::{Read, Seek, Write};
+        use std::os::fd::AsFd;
+        let (mut from, mut to) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        from.write_all(b"text").unwrap();
+        from.rewind().unwrap();
+        let streams = Streams { stdin: Some(from.as_fd()), stdout: Some(to.as_fd()) };
+        let output =
+            System.attempt_with(&ToolCommand::new(SH).args(["-c", "cat; echo end"]), streams).unwrap();
+        assert!(output.succeeded() && output.stdout.is_empty());
+        let mut text = String::new();
+        to.rewind().unwrap();
+        to.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "textend\n");
     }
 
     #[test]

@@ -112,7 +112,8 @@ impl Cost {
 pub enum Tie {
     /// Either may go first.
     None,
-    /// The store itself refuses to remove the source first.
+    /// The clone needs what it shares with the source, and the store itself sees to it that it stays: it refuses to
+    /// remove the source first, or hands over to the clone what they share.
     Enforced,
     /// Removing or changing the source ruins the clone and the store would let it happen, so whoever owns
     /// the source must record the tie (LXC's `lxc_snapshots` and `lxc_rdepends` files).

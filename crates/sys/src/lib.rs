@@ -25,5 +25,6 @@ pub mod sealed;
 pub mod seccomp;
 pub mod signal;
 pub mod socket;
+pub mod zfscore;
 
 pub use error::{Error, Result};

@@ -16,19 +16,19 @@ use hull_storage::{Absent, DriverName, Registry};
 
 /// The drivers of this build.
 ///
-/// The order is the one in which a bare path is offered to them. btrfs comes before dir, unlike in LXC since
-/// 2.1: a subvolume taken for a plain directory is copied, and removed file by file, where it could be
+/// The order is the one in which a bare path is offered to them. zfs and btrfs come before dir, unlike in LXC since
+/// 2.1: a dataset or subvolume taken for a plain directory is copied, and removed file by file, where it could be
 /// snapshotted, and LXC's rename of such a container lost it. aufs comes after overlayfs, which neither detects
 /// paths: who asks for a snapshot without naming a store gets an overlay, as from LXC, also on a kernel with aufs.
 pub fn builtin() -> Registry {
     Registry::default()
+        .with(hull_driver_zfs::REGISTRATION)
         .with(hull_driver_lvm::REGISTRATION)
         .with(hull_driver_btrfs::REGISTRATION)
         .with(hull_driver_dir::REGISTRATION)
         .with(hull_driver_overlayfs::REGISTRATION)
         .with(hull_driver_aufs::REGISTRATION)
         .with(hull_driver_loop::REGISTRATION)
-        .without(absent("zfs", "Hull has no zfs driver yet; keep such containers under LXC"))
         .without(absent("nbd", "Hull attaches no network block devices; attach it, mount it and use dir"))
         .without(absent("rbd", "Hull maps no Ceph block devices; map it, mount it and use dir"))
 }

@@ -1,0 +1,49 @@
+//! Clones and snapshots: clones of a snapshot that goes with the last of them.
+
+use hull_mount::Access;
+use hull_storage::{CopyOnWrite, Cost, Driver, Layout, Mark, Offer, Placement, Result, Source, Tie, TxId};
+
+use crate::backend::{Property, When};
+use crate::driver::taken;
+use crate::transfer::UNCHANGED;
+use crate::{NAME, ZfsDriver, naming};
+
+impl CopyOnWrite for ZfsDriver {
+    /// Clones datasets of the pool that will hold the clone. The two depend on each other as long as both are there,
+    /// so a plain copy is none; but either can be destroyed first.
+    fn offer(&self, from: Source<'_>, to: &Placement, _access: Access) -> Option<Offer> {
+        if from.at.driver() != NAME {
+            return None;
+        }
+        let source = self.dataset(from.at).ok()?;
+        let target = self.new_layout(to, Some(from.at)).ok()?;
+        let there = naming::named(&target.at).ok()??;
+        (naming::pool(&source) == naming::pool(there))
+            .then_some(Offer { cost: Cost::Constant, tie: Tie::Enforced })
+    }
+
+    fn clone_volume(&self, from: Source<'_>, to: &Layout, access: Access, by: TxId) -> Result<()> {
+        let (source, found) = self.existing(from.at)?;
+        let (name, backend) = (self.dataset(&to.at)?, self.backend()?);
+        let mut properties = self.properties(&name, access, by)?;
+        properties.extend(found.size.map(Property::size));
+        let origin = match naming::snapshot_in(to) {
+            Some(part) => part.to_owned(),
+            None => {
+                let leaf = name.rsplit('/').next().unwrap_or(&name);
+                naming::origin(&source, leaf, &Mark::New.stamp(by))
+            }
+        };
+        backend.snapshot(&origin).map_err(|e| taken(e, &origin))?;
+        if let Err(e) = backend.clone_of(&origin, &name, &properties) {
+            // Should this fail, too, the transaction removes it.
+            let _ = backend.destroy_snapshot(&origin, When::Now);
+            return Err(taken(e, &name));
+        }
+        backend.destroy_snapshot(&origin, When::Unneeded)?;
+        match access {
+            Access::ReadWrite => Ok(()),
+            Access::ReadOnly => backend.snapshot(&format!("{name}@{UNCHANGED}")),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Streams: `zfs send` of the snapshot that a read-only volume equals.
+//!
+//! A read-only clone equals the snapshot it was made of, and that is what is sent: two snapshots of one volume have
+//! origins in one dataset, so the difference between them can be sent, too. That nobody has written to it meanwhile is
+//! known by a snapshot of its own, [`UNCHANGED`]. A volume that equals no snapshot gets one called [`STILL`]; on a volume
+//! that never changes it costs nothing, and it goes with the volume. A received volume has it, too: it is what the next
+//! difference is applied to.
+
+use hull_mount::Access;
+use hull_storage::{Error, ErrorKind, Layout, Locator, Result, StreamFormat, Transfer, TxId};
+use rustix::fd::BorrowedFd;
+
+use crate::ZfsDriver;
+use crate::backend::{Key, When};
+use crate::driver::taken;
+
+/// The name of the snapshot that a read-only volume equals.
+const STILL: &str = "hull-still";
+/// The name of the first snapshot of a read-only clone, made together with it.
+pub(crate) const UNCHANGED: &str = "hull-unchanged";
+
+impl ZfsDriver {
+    /// The snapshot that the read-only volume `at` equals. Makes it if need be.
+    fn still(&self, at: &Locator) -> Result<String> {
+        let (name, found) = self.existing(at)?;
+        if !found.read_only {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("{at} may be written to, so it cannot be sent: make a snapshot of it and send that"),
+            ));
+        }
+        let backend = self.backend()?;
+        let still = format!("{name}@{STILL}");
+        let tree = backend.tree(&name)?;
+        let mut own = tree.first().into_iter().flat_map(|node| node.snapshots.iter().rev()).map(|s| &*s.name);
+        match (own.next(), found.written) {
+            // If the clone has been promoted, what it was made of is its own now.
+            (Some(newest), 0) if newest.ends_with(&format!("@{UNCHANGED}")) => {
+                Ok(own.next().or(found.origin.as_deref()).unwrap_or(newest).to_owned())
+            }
+            (Some(newest), 0) => Ok(newest.to_owned()),
+            _ => match backend.snapshot(&still) {
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => Err(Error::new(
+                    ErrorKind::AlreadyExists,
+                    format!("{still} is in the way, for {name} was changed since: remove that snapshot"),
+                )),
+                made => made.map(|()| still),
+            },
+        }
+    }
+}
+
+impl Transfer for ZfsDriver {
+    fn format(&self) -> StreamFormat {
+        StreamFormat("zfs")
+    }
+
+    fn is_incremental(&self) -> bool {
+        true
+    }
+
+    /// Of what is encrypted only the encrypted blocks are sent, which nobody can read without the key: of no use for a
+    /// copy that is to start at once.
+    fn can_send(&self, at: &Locator) -> bool {
+        self.existing(at).is_ok_and(|(_, found)| found.key == Key::None)
+    }
+
+    fn send(&self, at: &Locator, since: Option<&Locator>, to: BorrowedFd<'_>) -> Result<()> {
+        let encrypted = self.existing(at)?.1.key != Key::None;
+        let since = since.map(|since| self.still(since)).transpose()?;
+        self.backend()?.send(&self.still(at)?, since.as_deref(), encrypted, to)
+    }
+
+    fn receive(
+        &self,
+        from: BorrowedFd<'_>,
+        since: Option<&Locator>,
+        to: &Layout,
+        access: Access,
+        by: TxId,
+    ) -> Result<()> {
+        let (name, backend) = (self.dataset(&to.at)?, self.backend()?);
+        let origin = since.map(|since| self.still(since)).transpose()?;
+        if backend.exists(&name)? {
+            return Err(taken(Error::new(ErrorKind::AlreadyExists, ""), &name));
+        }
+        let properties = self.properties(&name, access, by)?;
+        let still = format!("{name}@{STILL}");
+        backend
+            .receive(from, &still, origin.as_deref(), &properties)
+            .map_err(|e| damaged(taken(e, &name)))?;
+        match access {
+            Access::ReadOnly => Ok(()),
+            // A volume that changes has no use for it, and it would keep what is removed.
+            Access::ReadWrite => backend.destroy_snapshot(&still, When::Now),
+        }
+    }
+}
+
+/// Whatever else `zfs receive` complains about is the stream.
+fn damaged(e: Error) -> Error {
+    match e.kind() {
+        ErrorKind::ToolFailed => Error::new(ErrorKind::Corrupt, "the stream cannot be received").because(e),
+        _ => e,
+    }
+}

@@ -1,0 +1,12 @@
+//! The suite that every driver passes, on a pool of its own: with the library, and with the program alone.
+
+use std::process::ExitCode;
+
+use hull_storage_testkit::conformance;
+
+mod pool;
+
+fn main() -> ExitCode {
+    let grounds = ["library", "program"].map(pool::ground).to_vec();
+    conformance::run_all(&hull_driver_zfs::REGISTRATION, grounds)
+}

@@ -1,0 +1,5 @@
+//! What only zfs has, beyond the suite.
+
+mod on_a_pool;
+#[path = "../pool/mod.rs"]
+mod pool;

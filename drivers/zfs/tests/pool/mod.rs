@@ -1,0 +1,125 @@
+//! A pool on a sparse file, with one dataset to make volumes in.
+#![allow(dead_code, reason = "each test target uses a part of it")]
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use hull_storage_testkit::{Ground, GroundInstance, Pool, SkipReason};
+
+/// A pool that is destroyed when dropped.
+#[derive(Debug)]
+pub(crate) struct TestPool {
+    name: String,
+    dir: tempfile::TempDir,
+}
+
+impl TestPool {
+    /// Makes one, or says why there can be none.
+    pub(crate) fn new() -> Result<Self, SkipReason> {
+        static POOLS: AtomicUsize = AtomicUsize::new(0);
+        possible()?;
+        let dir = tempfile::tempdir()?;
+        let image = dir.path().join("pool.img");
+        File::create(&image)?.set_len(2 << 30)?;
+        let number = POOLS.fetch_add(1, Ordering::Relaxed);
+        let pool = Self { name: format!("hull{}t{number}", std::process::id()), dir };
+        // Without compression, so that sizes can be foretold; in no cache file, so that nothing imports it again.
+        let arguments = "create -o cachefile=none -O compression=off -O mountpoint=none";
+        let arguments = arguments.split(' ').chain([pool.name.as_str()]).map(Into::into);
+        run("zpool", arguments.chain([image.into_os_string()]))?;
+        run("zfs", ["create", &pool.root()])?;
+        Ok(pool)
+    }
+
+    /// The dataset that volumes are made in.
+    pub(crate) fn root(&self) -> String {
+        format!("{}/lxc", self.name)
+    }
+
+    /// A scratch directory.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+}
+
+impl Drop for TestPool {
+    fn drop(&mut self) {
+        // A process that was killed may take a moment to let its mounts go.
+        for _ in 0..20 {
+            if run("zpool", ["destroy", "-f", &self.name]).is_ok() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        eprintln!("the pool {} is left behind", self.name);
+    }
+}
+
+/// Why there can be no pool here, found out without making one.
+pub(crate) fn possible() -> Result<(), SkipReason> {
+    if !Path::new("/dev/zfs").exists() {
+        return Err(SkipReason("no zfs in this kernel".into()));
+    }
+    if !rustix::process::geteuid().is_root() {
+        return Err(SkipReason("pools need root".into()));
+    }
+    run("zfs", ["version"]).map(drop).map_err(|e| SkipReason(format!("no zfs programs: {e}")))
+}
+
+/// The ground on which zfs is asked by `backend`.
+///
+/// Where there is zfs for tests there is mostly an emulated machine, in which each act waits for the pool: only some are
+/// interrupted, and of those of programs fewer. `HULL_TEST_STRIDE=1` interrupts all.
+pub(crate) fn ground(backend: &'static str) -> Ground {
+    let usual = if backend == "library" { 4 } else { 9 };
+    let stride = std::env::var("HULL_TEST_STRIDE").ok().and_then(|s| s.parse().ok()).unwrap_or(usual);
+    Ground::new(backend, move || {
+        let pool = TestPool::new()?;
+        // Not in /tmp, which may be a tmpfs without extended attributes: trees that have some are copied from there.
+        let scratch = tempfile::tempdir_in("/var/tmp")?;
+        let (dir, root) = (scratch.path().to_path_buf(), pool.root());
+        let (listed, cleared) = (root.clone(), root.clone());
+        let volumes = Pool::new(&root, move || list(&listed), move |prefix| clear(&cleared, prefix));
+        Ok(GroundInstance::new(dir, (scratch, pool))
+            .with_setting("lxc.bdev.zfs.root", root)
+            .with_setting("hull.zfs.backend", backend)
+            .with_pool(volumes))
+    })
+    .with_check(possible)
+    .with_stride(stride)
+}
+
+/// What a program prints.
+pub(crate) fn run<I: IntoIterator<Item = S>, S: AsRef<std::ffi::OsStr>>(
+    program: &str,
+    arguments: I,
+) -> io::Result<String> {
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output()?;
+    match output.status.success() {
+        true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+        false => Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; "))),
+    }
+}
+
+fn list(root: &str) -> io::Result<Vec<String>> {
+    let said = run("zfs", ["list", "-H", "-r", "-d", "1", "-o", "name", root])?;
+    let begin = format!("{root}/");
+    Ok(said.lines().filter_map(|line| line.strip_prefix(&begin)).map(str::to_owned).collect())
+}
+
+/// Removes the volumes, the clones among them in any order.
+fn clear(root: &str, prefix: &str) {
+    for _ in 0..5 {
+        let left: Vec<String> =
+            list(root).unwrap_or_default().into_iter().filter(|name| name.starts_with(prefix)).collect();
+        if left.is_empty() {
+            return;
+        }
+        for name in left {
+            let _ = run("zfs", ["destroy", "-R", &format!("{root}/{name}")]);
+        }
+    }
+}
