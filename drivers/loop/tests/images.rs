@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use hull_command::{Output, Runner, Tool, ToolCommand};
+use hull_command::{Output, Runner, Streams, Tool, ToolCommand};
 use hull_driver_loop::{LoopDriver, NAME, REGISTRATION};
 use hull_mount::{DetachedMount, MountSource};
 use hull_storage::{
@@ -440,7 +440,7 @@ fn what_cannot_be_made_is_refused_before_anything_is() -> Tested {
 struct Bare;
 
 impl Runner for Bare {
-    fn attempt(&self, command: &ToolCommand) -> hull_storage::Result<Output> {
+    fn attempt_with(&self, command: &ToolCommand, _: Streams<'_>) -> hull_storage::Result<Output> {
         let tool = command.tool();
         let text = format!("the program {} is not installed: install {}", tool.program, tool.package);
         Err(hull_storage::Error::new(ErrorKind::ToolMissing, text))

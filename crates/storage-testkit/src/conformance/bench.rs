@@ -153,6 +153,11 @@ impl Bench {
         self.ground.name()
     }
 
+    /// Of how many acts one is interrupted.
+    pub(crate) fn stride(&self) -> usize {
+        self.ground.stride()
+    }
+
     /// The acts of the operation `what` that are interrupted here.
     pub(crate) fn acts(&self, what: &str) -> impl Iterator<Item = usize> + use<> {
         self.ground.acts(what)
