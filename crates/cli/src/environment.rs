@@ -4,7 +4,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use hull_storage::Settings;
+use hull_storage::{Durability, Settings};
 
 use crate::errors::{Failure, reason};
 
@@ -106,6 +106,18 @@ impl Environment {
         let written = |key: &str| self.globals.iter().any(|(k, _)| k == key);
         let all = self.settings();
         all.pairs().filter(|(key, _)| written(key)).fold(Settings::default(), |s, (k, v)| s.with(k, v))
+    }
+
+    /// What operations survive: `hull.durability` is `crash` (the end of a process) unless it says `power`.
+    pub(crate) fn durability(&self) -> Result<Durability, Failure> {
+        match self.global("hull.durability").as_deref() {
+            None | Some("crash") => Ok(Durability::Crash),
+            Some("power") => Ok(Durability::Power),
+            Some(other) => Err(Failure::new(format!(
+                "lxc.conf: hull.durability is {other:?}; it can be crash (operations survive the end of any process) \
+                 or power (they survive power cuts, and each step is synced)"
+            ))),
+        }
     }
 
     /// Where locks lie, by LXC's rule: `/run` for its owner or its owner's group, else the user's own.
@@ -261,6 +273,15 @@ mod tests {
         let sized = environment(true, "lxc.bdev.lvm.vg = vg0\nhull.volume.size = 10G\n").settings();
         assert_eq!((sized.get("lxc.bdev.lvm.vg"), sized.get("hull.volume.size")), (Some("vg0"), Some("10G")));
         assert_eq!(sized.get("hull.volume.fstype"), None);
+        for (text, durability) in [
+            ("", Durability::Crash),
+            ("hull.durability = crash\n", Durability::Crash),
+            ("hull.durability = power\n", Durability::Power),
+        ] {
+            assert_eq!(environment(true, text).durability().expect("it is one of them"), durability);
+        }
+        let wrong = environment(true, "hull.durability = sync\n").durability().unwrap_err();
+        assert!(wrong.to_string().contains("hull.durability is \"sync\""), "{wrong}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hull_container::{Containers, Options};
 use hull_storage::lock::Wait;
-use hull_storage::{DriverName, Durability, Reclaim, Registry, Settings};
+use hull_storage::{DriverName, Reclaim, Registry, Settings};
 
 use crate::deletion;
 use crate::environment::Environment;
@@ -73,7 +73,7 @@ impl Session {
                 Purpose::Look => Box::new(()),
                 Purpose::Change => Box::new(Progress::new(quiet)?),
             },
-            durability: Durability::Crash,
+            durability: environment.durability()?,
             reclaim,
             wait: Wait::UpTo(Duration::from_secs(30)),
         })?;

@@ -280,10 +280,12 @@ impl Plan {
         Ok(moved)
     }
 
-    /// Moves the existing volume `at` aside, to be deleted after the commit.
+    /// Moves the existing volume `at` aside, to be deleted after the commit. Fails with [`ErrorKind::InUse`] when its
+    /// store sees that somebody uses it.
     pub fn doom_volume(&mut self, driver: &dyn Driver, at: &Locator, tx: TxId) -> Result<()> {
-        let aside = driver.placement(at)?.doomed(tx);
-        let doomed = self.move_volume(driver, &driver.layout(at)?, &aside)?;
+        let layout = driver.layout(at)?;
+        require_unused(driver, at)?;
+        let doomed = self.move_volume(driver, &layout, &driver.placement(at)?.doomed(tx))?;
         self.doomed.push(Doomed::Volume(doomed));
         Ok(())
     }
@@ -309,6 +311,7 @@ impl Plan {
         let aside = Mark::Old.sibling(home, tx);
         self.move_home(home, &aside);
         for (driver, layout) in volumes {
+            require_unused(driver, &layout.at)?;
             let at = driver.rebased(&layout.at, home, &aside)?;
             let parts = layout.parts.into_iter().map(|p| rebase(p, home, &aside)).collect();
             self.doomed.push(Doomed::Volume(Layout { at, parts }));
@@ -333,6 +336,14 @@ impl Plan {
 /// Whether every part of `layout` lies in the directory `home`, and so goes where it goes.
 pub fn lies_in(layout: &Layout, home: &Path) -> bool {
     layout.parts.iter().all(|p| p.path().starts_with(home))
+}
+
+/// Whoever looks at a volume must not see it vanish; what depends on it, its store may know as well.
+fn require_unused(driver: &dyn Driver, at: &Locator) -> Result<()> {
+    match driver.user(at)? {
+        None => Ok(()),
+        Some(user) => Err(Error::new(ErrorKind::InUse, format!("{at} is used by {user}: end that first"))),
+    }
 }
 
 /// A volume that no config can name could be made and never used: `lxc.rootfs.path` is one line.

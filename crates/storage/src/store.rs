@@ -290,9 +290,6 @@ impl Store {
     fn require_unmounted(&self, at: &Locator) -> Result<()> {
         let driver = self.driver(at.driver())?;
         let layout = driver.layout(at)?;
-        if let Some(user) = driver.user(at)? {
-            return Err(Error::new(ErrorKind::InUse, format!("{at} is used by {user}: end that first")));
-        }
         // Without a mount table nothing can be said, and nothing is mounted that could be unmounted.
         let table = hull_mount::table::read().unwrap_or_default();
         let paths = layout.parts.iter().map(crate::name::Resource::path).filter(|p| p.is_absolute());

@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use hull_storage::lock::{VolumeLocks, Wait};
-use hull_storage::{Durability, FileJournal, RealHost, Store};
+use hull_storage::{FileJournal, RealHost, Store};
 
 use crate::deletion;
 use crate::environment::Environment;
@@ -35,7 +35,7 @@ impl Drop for Volumes {
 pub(crate) fn open(environment: &Environment, purpose: Purpose, quiet: bool) -> Result<Volumes, Failure> {
     let settings = environment.settings();
     let drivers = hull_drivers::builtin().drivers().iter().map(|r| (r.open)(&settings)).collect();
-    let durability = Durability::Crash;
+    let durability = environment.durability()?;
     let host = match purpose {
         Purpose::Look => RealHost::new(Box::new(()), durability),
         Purpose::Change => RealHost::new(Box::new(Progress::new(quiet)?), durability),
