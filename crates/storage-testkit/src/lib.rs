@@ -62,6 +62,7 @@ pub mod conformance;
 pub mod crash;
 pub mod faulty;
 pub mod ground;
+pub mod grounds;
 pub mod model;
 pub mod plain;
 mod pool;

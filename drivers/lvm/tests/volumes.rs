@@ -1,19 +1,17 @@
 //! What only logical volumes have: full pools, thick snapshots, sizes, snapshots of what is mounted, inactive volumes.
 
-mod ground;
-
 use std::fs;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::process::Command;
 
-use ground::VolumeGroup;
 use hull_driver_lvm::{NAME, REGISTRATION};
 use hull_mount::{DetachedMount, MountGuard};
 use hull_storage::{
     Access, Availability, Bytes, CloneMode, ErrorKind, Locator, Method, Outcome, Placement, Registry,
     Settings, Store, TxId, VolumeSpec,
 };
+use hull_storage_testkit::grounds::volume_group::VolumeGroup;
 
 type Tested = Result<(), Box<dyn std::error::Error>>;
 

@@ -3,10 +3,9 @@
 use std::process::ExitCode;
 
 use hull_storage_testkit::conformance;
-
-mod pool;
+use hull_storage_testkit::grounds::zpool;
 
 fn main() -> ExitCode {
-    let grounds = ["library", "program"].map(pool::ground).to_vec();
+    let grounds = ["library", "program"].map(zpool::ground).to_vec();
     conformance::run_all(&hull_driver_zfs::REGISTRATION, grounds)
 }

@@ -14,6 +14,7 @@ use hull_storage::{
     RealHost, Registry, Settings, Store, VolumeSpec,
 };
 use hull_storage_testkit::GroundInstance;
+use hull_storage_testkit::grounds::{volume_group, zpool};
 use hull_treefixture::{CompareOptions, Shape, build, compare};
 
 use crate::{Checked, require};
@@ -82,8 +83,13 @@ impl Field {
 
 /// The ground of `store`.
 fn ground(store: &str) -> Result<GroundInstance, String> {
-    let kind = if store == "btrfs" { "btrfs" } else { "ext4" };
-    hull_storage_testkit::scratch::ground(kind).make().map_err(|reason| reason.0)
+    let ground = match store {
+        "lvm" => volume_group::thin("thin", "ext4", 64 << 20),
+        "zfs" => zpool::ground("library"),
+        "btrfs" => hull_storage_testkit::scratch::ground("btrfs"),
+        _ => hull_storage_testkit::scratch::ground("ext4"),
+    };
+    ground.make().map_err(|reason| reason.0)
 }
 
 /// Why `store` cannot be used on this machine at all; `None` where it can, or is not of this build.

@@ -1,5 +1,3 @@
 //! What only zfs has, beyond the suite.
 
 mod on_a_pool;
-#[path = "../pool/mod.rs"]
-mod pool;

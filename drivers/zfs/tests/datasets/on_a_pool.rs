@@ -14,7 +14,7 @@ use hull_storage::{
     Settings, Store, TxId, VolumeSpec, host,
 };
 
-use crate::pool::{TestPool, run};
+use hull_storage_testkit::grounds::zpool::{TestPool, run};
 
 type Tested = Result<(), Box<dyn Error>>;
 

@@ -1,19 +1,17 @@
 //! A volume group of its own on a loop device over a sparse file.
 
-#![allow(dead_code, reason = "each test target uses a part of it")]
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hull_storage_testkit::{Ground, GroundInstance, Pool, SkipReason};
+use crate::{Ground, GroundInstance, Pool, SkipReason};
 use tempfile::TempDir;
 
 /// Large enough for what one case makes, which it removes; sparse.
 const DISK: u64 = 12 << 30;
 
 /// A ground whose volumes are thin, of `size` bytes, with the file system `fstype`.
-pub(crate) fn thin(name: &str, fstype: &'static str, size: u64) -> Ground {
+pub fn thin(name: &str, fstype: &'static str, size: u64) -> Ground {
     let make = move || {
         let group = VolumeGroup::new()?;
         group.run("lvcreate", &["--type", "thin-pool", "--size", "10g", "--name", "pool"], &[])?;
@@ -23,7 +21,7 @@ pub(crate) fn thin(name: &str, fstype: &'static str, size: u64) -> Ground {
 }
 
 /// A ground whose volumes are thick.
-pub(crate) fn thick(name: &str, fstype: &'static str, size: u64) -> Ground {
+pub fn thick(name: &str, fstype: &'static str, size: u64) -> Ground {
     let make = move || VolumeGroup::new()?.into_ground(fstype, size);
     Ground::new(name, make).with_check(machine).with_stride(STRIDE)
 }
@@ -33,7 +31,7 @@ pub(crate) fn thick(name: &str, fstype: &'static str, size: u64) -> Ground {
 const STRIDE: usize = 2;
 
 /// What every group needs of the machine.
-pub(crate) fn machine() -> Result<(), SkipReason> {
+pub fn machine() -> Result<(), SkipReason> {
     if !rustix::process::geteuid().is_root() {
         return Err(SkipReason("making a volume group takes root".into()));
     }
@@ -48,7 +46,8 @@ pub(crate) fn machine() -> Result<(), SkipReason> {
 }
 
 /// A volume group. Dropping it removes it, whatever state its volumes are in.
-pub(crate) struct VolumeGroup {
+#[derive(Debug)]
+pub struct VolumeGroup {
     name: String,
     device: String,
     directory: TempDir,
@@ -56,7 +55,7 @@ pub(crate) struct VolumeGroup {
 
 impl VolumeGroup {
     /// A group on a loop device. Two runs side by side do not meet: the name holds the process's id.
-    pub(crate) fn new() -> Result<Self, SkipReason> {
+    pub fn new() -> Result<Self, SkipReason> {
         static GROUPS: AtomicUsize = AtomicUsize::new(0);
         machine()?;
         // Not where other tests are: before Linux 6.6 a tmpfs keeps no extended attributes, which the suite copies.
@@ -72,17 +71,17 @@ impl VolumeGroup {
     }
 
     /// What it is called.
-    pub(crate) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         &self.name
     }
 
     /// Runs one of LVM's programs on the group.
-    pub(crate) fn run(&self, program: &str, options: &[&str], last: &[&str]) -> Result<String, SkipReason> {
+    pub fn run(&self, program: &str, options: &[&str], last: &[&str]) -> Result<String, SkipReason> {
         run(program, options, &self.name, last)
     }
 
     /// The names of all its volumes.
-    pub(crate) fn volumes(name: &str) -> std::io::Result<Vec<String>> {
+    pub fn volumes(name: &str) -> std::io::Result<Vec<String>> {
         let said = run("lvs", &["--noheadings", "-o", "lv_name"], name, &[]);
         let said = said.map_err(|reason| std::io::Error::other(reason.0))?;
         Ok(said.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect())

@@ -1,24 +1,22 @@
 //! A pool on a sparse file, with one dataset to make volumes in.
-#![allow(dead_code, reason = "each test target uses a part of it")]
-
 use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hull_storage_testkit::{Ground, GroundInstance, Pool, SkipReason};
+use crate::{Ground, GroundInstance, Pool, SkipReason};
 
 /// A pool that is destroyed when dropped.
 #[derive(Debug)]
-pub(crate) struct TestPool {
+pub struct TestPool {
     name: String,
     dir: tempfile::TempDir,
 }
 
 impl TestPool {
     /// Makes one, or says why there can be none.
-    pub(crate) fn new() -> Result<Self, SkipReason> {
+    pub fn new() -> Result<Self, SkipReason> {
         static POOLS: AtomicUsize = AtomicUsize::new(0);
         possible()?;
         let dir = tempfile::tempdir()?;
@@ -35,12 +33,12 @@ impl TestPool {
     }
 
     /// The dataset that volumes are made in.
-    pub(crate) fn root(&self) -> String {
+    pub fn root(&self) -> String {
         format!("{}/lxc", self.name)
     }
 
     /// A scratch directory.
-    pub(crate) fn dir(&self) -> &Path {
+    pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 }
@@ -59,7 +57,7 @@ impl Drop for TestPool {
 }
 
 /// Why there can be no pool here, found out without making one.
-pub(crate) fn possible() -> Result<(), SkipReason> {
+pub fn possible() -> Result<(), SkipReason> {
     if !Path::new("/dev/zfs").exists() {
         return Err(SkipReason("no zfs in this kernel".into()));
     }
@@ -73,7 +71,7 @@ pub(crate) fn possible() -> Result<(), SkipReason> {
 ///
 /// Where there is zfs for tests there is mostly an emulated machine, in which each act waits for the pool: only some are
 /// interrupted, and of those of programs fewer. `HULL_TEST_STRIDE=1` interrupts all.
-pub(crate) fn ground(backend: &'static str) -> Ground {
+pub fn ground(backend: &'static str) -> Ground {
     let usual = if backend == "library" { 4 } else { 9 };
     let stride = std::env::var("HULL_TEST_STRIDE").ok().and_then(|s| s.parse().ok()).unwrap_or(usual);
     Ground::new(backend, move || {
@@ -93,7 +91,7 @@ pub(crate) fn ground(backend: &'static str) -> Ground {
 }
 
 /// What a program prints.
-pub(crate) fn run<I: IntoIterator<Item = S>, S: AsRef<std::ffi::OsStr>>(
+pub fn run<I: IntoIterator<Item = S>, S: AsRef<std::ffi::OsStr>>(
     program: &str,
     arguments: I,
 ) -> io::Result<String> {
