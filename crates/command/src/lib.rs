@@ -63,6 +63,13 @@ pub trait Runner: std::fmt::Debug + Send + Sync {
     fn has(&self, tool: Tool) -> bool;
 }
 
+/// What to say of a program that is not there.
+#[must_use]
+pub fn not_installed(tool: Tool) -> Error {
+    let text = format!("the program {} is not installed: install {}", tool.program, tool.package);
+    Error::new(ErrorKind::ToolMissing, text)
+}
+
 /// What to say of a command that failed.
 #[must_use]
 pub fn failure(command: &ToolCommand, output: &Output) -> Error {

@@ -30,10 +30,7 @@ impl System {
 impl Runner for System {
     fn attempt_with(&self, command: &ToolCommand, streams: Streams<'_>) -> Result<Output> {
         let tool = command.tool();
-        let program = Self::find(tool).ok_or_else(|| {
-            let text = format!("the program {} is not installed: install {}", tool.program, tool.package);
-            Error::new(ErrorKind::ToolMissing, text)
-        })?;
+        let program = Self::find(tool).ok_or_else(|| crate::not_installed(tool))?;
         let failed =
             |e: std::io::Error| Error::new(ErrorKind::Os, format!("cannot run `{command}`")).because(e);
         let end =

@@ -36,6 +36,12 @@ pub trait Driver: Debug + Send + Sync {
     /// Facts about this store on this host.
     fn capabilities(&self) -> Capabilities;
 
+    /// Fails, with the reason and the remedy, when this store can make no volumes on this machine. Asked before one is
+    /// planned: what fails for want of a program could not be undone for want of it either. Cheap.
+    fn require_ready(&self) -> Result<()> {
+        Ok(())
+    }
+
     // ── Naming: pure, nothing is looked up ──
 
     /// The layout of a volume made at `to`, cloned from `from` if given. Fails for a place or source this

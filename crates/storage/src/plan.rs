@@ -207,6 +207,7 @@ impl Plan {
         content: Content<'_>,
         tx: TxId,
     ) -> Result<Layout> {
+        driver.require_ready()?;
         Ok(match content {
             Content::Empty(spec) => {
                 let at = driver.new_layout(to, None)?;

@@ -52,6 +52,13 @@ impl Driver for LvmDriver {
         Capabilities::NONE.standalone(true).block_backed(true).idmapped_mounts(true).tags_owner(true)
     }
 
+    fn require_ready(&self) -> Result<()> {
+        match self.runner.has(tool::LVM) {
+            true => Ok(()),
+            false => Err(hull_command::not_installed(tool::LVM)),
+        }
+    }
+
     fn new_layout(&self, to: &Placement, from: Option<&Locator>) -> Result<Layout> {
         let source = from.filter(|from| from.driver() == NAME).map(Name::of).transpose()?;
         let vg = source.as_ref().map_or(self.vg(), |source| &*source.vg);

@@ -130,6 +130,10 @@ impl Driver for ZfsDriver {
         Capabilities::NONE.standalone(true).idmapped_mounts(crate::probe::maps_ids())
     }
 
+    fn require_ready(&self) -> Result<()> {
+        self.backend().map(drop)
+    }
+
     fn new_layout(&self, to: &Placement, from: Option<&Locator>) -> Result<Layout> {
         // Without zfs nothing could be made, and then not be undone either.
         self.backend()?;

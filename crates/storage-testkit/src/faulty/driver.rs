@@ -37,6 +37,10 @@ impl Driver for FaultyDriver {
         self.inner.capabilities()
     }
 
+    fn require_ready(&self) -> Result<()> {
+        self.faults.look("Driver::require_ready", || self.inner.require_ready())
+    }
+
     fn new_layout(&self, to: &Placement, from: Option<&Locator>) -> Result<Layout> {
         self.inner.new_layout(to, from)
     }
