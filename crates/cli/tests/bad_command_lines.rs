@@ -209,7 +209,7 @@ lxc-create good -t none
 lxc-create ../c -t none
 lxc-create .c -t none
 lxc-create c -t none -B nonsense
-lxc-create c -t none -B lvm
+lxc-create c -t none -B nbd
 lxc-create c -t none -B o
 lxc-create c -t none --dir relative
 lxc-create c -t none --fssize 1G

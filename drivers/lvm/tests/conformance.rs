@@ -11,7 +11,7 @@ fn main() -> ExitCode {
     let grounds = vec![
         thin("thin-ext4", "ext4", 32 << 20),
         thin("thin-xfs", "xfs", 300 << 20),
-        thin("thin-btrfs", "btrfs", 128 << 20),
+        thin("thin-btrfs", "btrfs", 272 << 20),
         thick("thick-ext4", "ext4", 32 << 20),
     ];
     conformance::run_one_by_one(&REGISTRATION, grounds)

@@ -8,7 +8,7 @@ use hull_storage::{Access, DriverName, ErrorKind, Locator, Placement, Store, Vol
 use hull_treefixture::{CompareOptions, Shape, build, compare};
 
 use super::Bench;
-use super::bench::Open;
+use super::bench::{Open, whole_trees};
 use super::case::{Case, CaseResult, Need, Verdict, refused, require};
 use crate::plain;
 
@@ -54,9 +54,8 @@ fn receiver(bench: &Bench) -> DriverName {
 fn same(store: &Store, one: &Locator, other: &Locator, what: &str) -> Checked<()> {
     let (first, second) =
         (Open::new(store, one, Access::ReadOnly)?, Open::new(store, other, Access::ReadOnly)?);
-    let ignored_xattrs = vec!["user.hull.volume".to_owned()];
     // What is not stored is a hole on the other side, and block sizes differ.
-    let options = CompareOptions { ignored_xattrs, holes: false, ..CompareOptions::default() };
+    let options = CompareOptions { holes: false, ..whole_trees() };
     let differences = compare(first.fd(), second.fd(), &options)?;
     require(differences.is_empty(), format!("{what}: {differences:?}"))
 }

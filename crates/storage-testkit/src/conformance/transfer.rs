@@ -12,7 +12,7 @@ use hull_storage::{
 use hull_treefixture::{CompareOptions, Shape, build, compare};
 
 use super::Bench;
-use super::bench::Open;
+use super::bench::{Open, whole_trees};
 use super::case::{Case, CaseResult, Need, Verdict, refused, require};
 
 pub(super) const CASES: &[Case] = &[
@@ -77,8 +77,7 @@ fn reclaim(bench: &Bench, what: &Layout, tx: TxId) -> Checked<()> {
 fn same(store: &Store, one: &Locator, other: &Locator, holes: bool, what: &str) -> Checked<()> {
     let (first, second) =
         (Open::new(store, one, Access::ReadOnly)?, Open::new(store, other, Access::ReadOnly)?);
-    let ignored_xattrs = vec!["user.hull.volume".to_owned()];
-    let options = CompareOptions { ignored_xattrs, holes, ..CompareOptions::default() };
+    let options = CompareOptions { holes, ..whole_trees() };
     let differences = compare(first.fd(), second.fd(), &options)?;
     require(differences.is_empty(), format!("{what}: {differences:?}"))
 }

@@ -7,7 +7,7 @@ use hull_storage::{Access, CloneMode, Locator, Store, VolumeSpec};
 use hull_treefixture::{CompareOptions, Shape, build, compare};
 
 use super::Bench;
-use super::bench::Open;
+use super::bench::{Open, whole_trees};
 use super::case::{Case, CaseResult, Verdict, require};
 use crate::plain;
 
@@ -108,10 +108,7 @@ fn same(
 ) -> Result<(), Box<dyn std::error::Error>> {
     let first = Open::new(store, one, Access::ReadOnly)?;
     let second = Open::new(store, other, Access::ReadOnly)?;
-    // Hull's own marks on a volume's root: one names the very directory, one says that it is a snapshot. XFS shows root
-    // its ACLs twice.
-    let ignored = ["user.hull.volume", "trusted.hull.access", "trusted.SGI_ACL_"].map(str::to_owned).to_vec();
-    let options = CompareOptions { ignored_xattrs: ignored, holes, ..CompareOptions::default() };
+    let options = CompareOptions { holes, ..whole_trees() };
     let differences = compare(first.fd(), second.fd(), &options)?;
     require(differences.is_empty(), format!("{what}: {differences:?}"))
 }
