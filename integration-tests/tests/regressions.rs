@@ -213,6 +213,6 @@ fn a_container_without_its_root_file_system_can_be_destroyed() {
 fn stores_are_known_by_their_whole_names() {
     for short in ["o", "b", "d", "over", "btrf"] {
         let error = operation::store_name(short).expect_err("it is no store's name").to_string();
-        assert!(error.contains("this build has btrfs, dir, overlay"), "{error}");
+        assert!(error.contains("this build has zfs, lvm, btrfs, dir, overlay"), "{error}");
     }
 }

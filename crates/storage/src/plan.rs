@@ -222,8 +222,9 @@ impl Plan {
             }
             Content::Of { from, method: Method::TreeCopy, .. } => {
                 let at = driver.new_layout(to, None)?;
-                // Where volumes have sizes, a copy is as large as its source.
-                let size = from.driver.inspect(from.at)?.size;
+                // A copy of a device is as large as its source. A limit is not part of what a volume holds.
+                let devices = [driver, from.driver].iter().all(|d| d.capabilities().block_backed);
+                let size = if devices { from.driver.inspect(from.at)?.size } else { None };
                 let spec = VolumeSpec { size, ..VolumeSpec::default() };
                 self.steps.push(Step::Create { at: at.clone(), spec });
                 self.steps.push(Step::Fill { from: from.at.clone(), at: at.at.clone() });
