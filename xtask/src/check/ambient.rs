@@ -1,7 +1,7 @@
 //! Below the composition roots nothing reads the environment, the working directory or `PATH`.
 //!
 //! A library that looks around itself cannot be embedded: its behaviour would depend on whoever runs it.
-//! Roots (layer 7 of `ARCHITECTURE.md`) and test support decide such things and pass them down.
+//! Roots (the highest layer of `ARCHITECTURE.md`) and test support decide such things and pass them down.
 
 use super::{Outcome, layers};
 use crate::rust_text::RustText;
@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn a_library_that_looks_around_is_caught_and_a_root_is_not() {
         let guilty = "use std::env;\nfn f() { env::var(\"A\"); Command::new(\"mkfs\"); Command::new(\"/sbin/mkfs\"); }\n#[cfg(test)]\nmod tests { fn f() { std::env::temp_dir(); } }";
-        let table = "```layers\n7 roots: cli\n1 low: low\n```";
+        let table = "```layers\n8 roots: cli\n1 low: low\n```";
         let mut workspace = fixture::files(&[
             ("ARCHITECTURE.md", table),
             ("crates/cli/src/main.rs", guilty),
