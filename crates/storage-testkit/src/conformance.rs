@@ -65,14 +65,10 @@ fn run_with(registration: &Registration, grounds: Vec<Ground>, threads: Option<u
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// Set where the cases are only listed, on behalf of a machine that has all grounds.
-const ASSUME: &str = "HULL_TESTKIT_ASSUME_GROUNDS";
-
 /// The cases that apply to the driver, to be run together with others of one's own. Such a `main` calls
 /// [`child`] first.
 pub fn cases(registration: &Registration, ground: Ground) -> Vec<Trial> {
-    let assumed = std::env::var_os(ASSUME).is_some();
-    if let Err(reason) = if assumed { Ok(()) } else { ground.check() } {
+    if let Some(reason) = ground.lacking() {
         let name = format!("{}::ground", ground.name());
         return vec![Trial::ignorable_test(name.clone(), move || Ok(skipped(&name, &reason.0)))];
     }

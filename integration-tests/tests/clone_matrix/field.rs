@@ -94,6 +94,13 @@ fn ground(store: &str) -> Result<GroundInstance, String> {
 
 /// Why `store` cannot be used on this machine at all; `None` where it can, or is not of this build.
 pub(crate) fn missing(store: &str) -> Option<String> {
+    let lacking = |check| hull_storage_testkit::ground::lacking(check).map(|reason| reason.0);
+    match store {
+        // Their grounds bring the pool along that the machine need not have.
+        "lvm" => return lacking(volume_group::machine),
+        "zfs" => return lacking(zpool::possible),
+        _ => {}
+    }
     let registry = hull_drivers::builtin();
     match (registry.resolve(store).ok()?.probe)(&Settings::default()) {
         Availability::Missing { why, .. } => Some(why),
