@@ -205,7 +205,8 @@ pub(crate) fn read_dataset(name: &str, lines: impl Iterator<Item = (String, Stri
         match property.as_str() {
             "type" => found.kind = value,
             "origin" => found.origin = some.filter(|o| !o.is_empty()),
-            "readonly" => found.read_only = value == "on",
+            // A mount that is read-only for now says nothing of the dataset.
+            "readonly" => found.read_only = value == "on" && source != "temporary",
             "refquota" => found.size = Some(number).filter(|&size| size > 0),
             "used" => found.used = number,
             "referenced" => found.referenced = number,
@@ -272,4 +273,24 @@ pub(crate) fn read_tree<'a>(lines: impl Iterator<Item = Vec<&'a str>>) -> Vec<No
         node.snapshots.sort_by_key(|s| s.made);
     }
     nodes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::read_dataset;
+
+    #[test]
+    fn a_mount_that_is_read_only_for_now_makes_no_snapshot() {
+        for (value, source, read_only) in [
+            ("off", "default", false),
+            ("on", "local", true),
+            ("on", "tank/c1", true),
+            ("on", "temporary", false),
+        ] {
+            let line = ["readonly", value, source].map(str::to_owned);
+            let [property, value, source] = line;
+            let found = read_dataset("tank/c1", std::iter::once((property, value, source)));
+            assert_eq!(found.read_only, read_only, "{found:?}");
+        }
+    }
 }

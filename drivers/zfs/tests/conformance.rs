@@ -7,5 +7,5 @@ use hull_storage_testkit::grounds::zpool;
 
 fn main() -> ExitCode {
     let grounds = ["library", "program"].map(zpool::ground).to_vec();
-    conformance::run_all(&hull_driver_zfs::REGISTRATION, grounds)
+    conformance::run_one_by_one(&hull_driver_zfs::REGISTRATION, grounds)
 }
