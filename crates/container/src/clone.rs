@@ -241,7 +241,11 @@ impl Container<'_> {
         if !request.keep_name {
             patch::overwrite(&volume, "etc", "hostname", format!("{}\n", request.name).as_bytes())?;
         }
-        if occasion.is_awaited() { occasion.run_mounted(&volume) } else { Ok(()) }
+        if occasion.is_awaited() {
+            occasion.run_mounted(&volume)?;
+        }
+        drop(volume);
+        self.all.store().persist(at)
     }
 
     /// What the volume is called in a store with a pool: names there are shared by all containers, so a

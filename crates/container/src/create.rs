@@ -89,6 +89,7 @@ impl Container<'_> {
             tx.perform(plan)?;
             if let Some(base) = &base {
                 self.fill(request, base)?;
+                self.all.store().persist(base)?;
             }
             // A store that only records changes gets them on top of what was filled.
             let over = self.plan_over(request, base.as_ref(), tx.id())?;

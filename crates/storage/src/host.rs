@@ -49,6 +49,9 @@ pub trait Host: Debug + Send + Sync {
     fn carry(&self, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()>;
     /// Overwrites the regular file `dir/name` inside a volume, if it has that file.
     fn patch(&self, volume: &Activation, dir: &str, name: &str, content: &[u8]) -> Result<()>;
+    /// Returns once everything in a volume would survive what the journal is meant to survive; `ready` readies it where
+    /// that takes a look at it.
+    fn persist_volume(&self, ready: &dyn Fn() -> Result<Activation>) -> Result<()>;
     /// Returns once the effect of `step` would survive what the journal is meant to survive.
     fn persist(&self, step: &Step) -> Result<()>;
 }
@@ -176,6 +179,15 @@ impl Host for RealHost {
 
     fn patch(&self, volume: &Activation, dir: &str, name: &str, content: &[u8]) -> Result<()> {
         patch::overwrite(volume, dir, name, content)
+    }
+
+    fn persist_volume(&self, ready: &dyn Fn() -> Result<Activation>) -> Result<()> {
+        if self.durability == Durability::Crash {
+            return Ok(());
+        }
+        let volume = ready()?;
+        rustix::fs::syncfs(open(&volume)?)
+            .map_err(|e| Error::os(format!("cannot sync {}", place(&volume)), e))
     }
 
     fn persist(&self, step: &Step) -> Result<()> {

@@ -321,6 +321,12 @@ impl Store {
         facet.resize(at, to).map_err(|e| e.during("resize"))
     }
 
+    /// Returns once what its owner has written to the volume would survive what the journal is meant to survive: what
+    /// fills a volume between two steps of a transaction is not noted in it.
+    pub fn persist(&self, at: &Locator) -> Result<()> {
+        self.host.persist_volume(&|| self.driver(at.driver())?.activate(at, Access::ReadOnly))
+    }
+
     // ── Looking ──
 
     /// What is known of a volume.

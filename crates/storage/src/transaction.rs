@@ -246,8 +246,9 @@ impl Store {
                 }
             }
             for patch in &record.plan.patches {
-                let volume = self.driver(patch.at.driver())?.activate(&patch.at, Access::ReadWrite)?;
-                self.host().patch(&volume, &patch.dir, &patch.name, patch.content.as_bytes())?;
+                let ready = || self.driver(patch.at.driver())?.activate(&patch.at, Access::ReadWrite);
+                self.host().patch(&ready()?, &patch.dir, &patch.name, patch.content.as_bytes())?;
+                self.host().persist_volume(&ready)?;
             }
         }
         Ok(Some(record))

@@ -63,6 +63,10 @@ impl Host for FaultyHost {
         self.faults.change("Host::patch", || self.inner.patch(volume, dir, name, content))
     }
 
+    fn persist_volume(&self, ready: &dyn Fn() -> Result<Activation>) -> Result<()> {
+        self.faults.look("Host::persist_volume", || self.inner.persist_volume(ready))
+    }
+
     fn persist(&self, step: &Step) -> Result<()> {
         self.faults.look("Host::persist", || self.inner.persist(step))
     }
