@@ -186,8 +186,16 @@ impl Host for RealHost {
             return Ok(());
         }
         let volume = ready()?;
-        rustix::fs::syncfs(open(&volume)?)
-            .map_err(|e| Error::os(format!("cannot sync {}", place(&volume)), e))
+        let failed = |e| Error::os(format!("cannot sync {}", place(&volume)), e);
+        // What is new in a union is in its upper layer. A mount's own descriptor is only a name, which cannot be synced.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = match &volume.plan.source {
+            MountSource::Union { upper: Some(upper), .. } => {
+                rustix::fs::openat(CWD, &upper.upper, flags, Mode::empty())
+            }
+            _ => rustix::fs::openat(open(&volume)?, c".", flags, Mode::empty()),
+        };
+        dir.and_then(rustix::fs::syncfs).map_err(failed)
     }
 
     fn persist(&self, step: &Step) -> Result<()> {

@@ -324,7 +324,7 @@ impl Store {
     /// Returns once what its owner has written to the volume would survive what the journal is meant to survive: what
     /// fills a volume between two steps of a transaction is not noted in it.
     pub fn persist(&self, at: &Locator) -> Result<()> {
-        self.host.persist_volume(&|| self.driver(at.driver())?.activate(at, Access::ReadOnly))
+        self.host.persist_volume(&|| self.driver(at.driver())?.activate(at, Access::ReadWrite))
     }
 
     // ── Looking ──
