@@ -231,6 +231,13 @@ impl Journal for FileJournal {
 
     fn erase(&self, id: TxId) -> Result<()> {
         let path = self.path(id);
+        if self.durability == Durability::Power {
+            // What the record still answers for, markers and names that were deleted, must be gone before it is. They lie
+            // on the journal's file system; pools commit for themselves.
+            let dir = std::fs::File::open(&self.dir);
+            let dir = dir.map_err(|e| Error::new(ErrorKind::Os, "cannot open the journal").because(e))?;
+            rustix::fs::syncfs(dir).map_err(|e| Error::os("cannot sync what the journal lies on", e))?;
+        }
         match rustix::fs::unlinkat(CWD, &path, AtFlags::empty()) {
             Ok(()) | Err(rustix::io::Errno::NOENT) => {}
             // A read-only file system says so before it looks for the file.
