@@ -129,7 +129,9 @@ fn destroy_containers(hull: &Path, lxcpath: &Path) {
     let containers = || {
         let entries = fs::read_dir(lxcpath).into_iter().flatten().flatten();
         let configured = entries.filter(|entry| entry.path().join("config").is_file());
-        configured.filter_map(|entry| entry.file_name().into_string().ok()).collect::<Vec<_>>()
+        let names = configured.filter_map(|entry| entry.file_name().into_string().ok());
+        // What begins with a dot has been destroyed and is being deleted in the background.
+        names.filter(|name| !name.starts_with('.')).collect::<Vec<_>>()
     };
     let hull = Hull::new(hull, lxcpath.to_path_buf());
     let mut left = containers();
