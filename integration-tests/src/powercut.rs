@@ -2,7 +2,8 @@
 //! DISK is whole that an earlier run worked on when it was cut off, then makes DISK anew and works on it until the
 //! next cut. With `--last` it only looks. Erases DISK.
 //!
-//! GROUND is a store, or a store and a file system: `dir`, `dir-xfs`, `overlay`, `loop`, `btrfs`, `lvm`, `lvm-thick`, `zfs`.
+//! GROUND is a store, or a store and what it lies on: `dir`, `dir-xfs`, `overlay`, `loop`, `loop-xfs`, `btrfs`, `lvm`,
+//! `lvm-thick`, `zfs`.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -59,7 +60,9 @@ fn run(ground: &Ground, seed: u64, last: bool) -> Checked<()> {
     println!("working");
     let at = ground.lxcpath();
     let open = || operation::durable_containers(&at.lxcpath, &at.rundir, &ground.settings());
-    storm::until_killed(&at, ground.store, seed, &open)
+    // ext4 cannot share the blocks of two images.
+    let shares = (ground.store, ground.kind) != ("loop", "ext4");
+    storm::until_killed(&at, (ground.store, shares), seed, &open)
 }
 
 /// A disk and what lies on it.
@@ -79,6 +82,7 @@ impl Ground {
             "dir-xfs" => ("dir", "xfs", None),
             "overlay" => ("overlay", "ext4", None),
             "loop" => ("loop", "ext4", None),
+            "loop-xfs" => ("loop", "xfs", None),
             "btrfs" => ("btrfs", "btrfs", None),
             "lvm" => ("lvm", "ext4", Some(true)),
             "lvm-thick" => ("lvm", "ext4", Some(false)),

@@ -69,7 +69,7 @@ enum Ended {
 pub fn run(ground: &Ground, store: &str, crasher: &Path, storm: Storm) -> Result<Tally, Vec<String>> {
     let at = ground.lxcpath();
     let archives = archives(at.lxcpath.parent().expect("an lxcpath has a parent"));
-    let draws = operations::Draws { store, archives: &archives };
+    let draws = operations::Draws { store, archives: &archives, shares: true };
     let outcomes: Vec<_> = thread::scope(|scope| {
         let workers = (0..storm.workers).map(|worker| {
             let (at, draws) = (&at, &draws);
@@ -92,17 +92,18 @@ pub fn run(ground: &Ground, store: &str, crasher: &Path, storm: Storm) -> Result
 }
 
 /// Carries out random operations in this process, one after the other, until it is killed; says each that is done.
+/// `shares` is whether clones on `store` can share blocks with their source.
 ///
 /// # Errors
 /// The first operation that failed as it should not.
 pub fn until_killed(
     at: &Lxcpath,
-    store: &str,
+    (store, shares): (&str, bool),
     seed: u64,
     open: &dyn Fn() -> hull_container::Result<Containers>,
 ) -> Result<(), String> {
     let archives = archives(at.lxcpath.parent().expect("an lxcpath has a parent"));
-    let draws = operations::Draws { store, archives: &archives };
+    let draws = operations::Draws { store, archives: &archives, shares };
     let mut random = Random::new(seed);
     for number in 0.. {
         let words = draws.draw(&mut random, &at.lxcpath);

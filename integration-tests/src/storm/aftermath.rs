@@ -5,6 +5,8 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use hull_config::Config;
 use hull_container::{Containers, DestroyRequest};
@@ -141,12 +143,20 @@ fn mounts(at: &Lxcpath) -> Vec<String> {
     below.map(|point| format!("{point} is still mounted")).collect()
 }
 
-/// Loop devices whose files are below `at`.
+/// Loop devices whose files are below `at`, and stay. A device that was let go lives on for as long as somebody else
+/// has it open, as udev does when it looks what is on it.
 fn loop_devices(at: &Lxcpath) -> Vec<String> {
-    let devices = fs::read_dir("/sys/block").into_iter().flatten().filter_map(Result::ok);
-    let files = devices.filter_map(|d| fs::read_to_string(d.path().join("loop/backing_file")).ok());
-    let below = files.filter(|file| Path::new(file.trim_end()).starts_with(&at.lxcpath));
-    below.map(|file| format!("a loop device still has {}", file.trim_end())).collect()
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        let devices = fs::read_dir("/sys/block").into_iter().flatten().filter_map(Result::ok);
+        let files = devices.filter_map(|d| fs::read_to_string(d.path().join("loop/backing_file")).ok());
+        let below: Vec<String> =
+            files.filter(|file| Path::new(file.trim_end()).starts_with(&at.lxcpath)).collect();
+        if below.is_empty() || Instant::now() >= until {
+            return below.iter().map(|file| format!("a loop device still has {}", file.trim_end())).collect();
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// The btrfs subvolumes below `dir`.

@@ -16,6 +16,8 @@ pub(super) struct Draws<'a> {
     pub(super) store: &'a str,
     /// What they are filled with.
     pub(super) archives: &'a [PathBuf],
+    /// Whether clones can share blocks with their source; where they cannot, they are refused, and none is drawn.
+    pub(super) shares: bool,
 }
 
 impl Draws<'_> {
@@ -40,7 +42,8 @@ impl Draws<'_> {
             0..3 | 21..23 => &["unpack", &other, self.store, &archive],
             3 => &["unpack", &other, "overlay", &archive],
             4..6 => &["copy", &one, &other, "-"],
-            6..9 => &["clone", &one, &other, "-"],
+            6..9 if self.shares => &["clone", &one, &other, "-"],
+            6..9 => &["copy", &one, &other, "-"],
             9..12 => &["snapshot", &one],
             12 => &["unsnapshot", &one, &snapshot],
             13..15 => &["restore", &one, &snapshot],
@@ -81,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_seed_draws_the_same_again_and_all_operations_are_drawn() {
-        let draws = Draws { store: "dir", archives: &["/a.tar".into()] };
+        let draws = Draws { store: "dir", archives: &["/a.tar".into()], shares: true };
         let dir = tempfile::tempdir().unwrap();
         let draw = |seed| {
             let mut random = Random::new(seed);
