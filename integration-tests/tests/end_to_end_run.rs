@@ -66,6 +66,28 @@ fn a_daemon_lets_go_of_what_its_starter_was_given() {
 }
 
 #[test]
+fn everything_that_runs_in_a_container_is_in_its_groups() {
+    let Some(house) = with("everything_that_runs_in_a_container_is_in_its_groups", "") else { return };
+    let groups =
+        |of: &str| std::fs::read_to_string(format!("/proc/{of}/cgroup")).expect("a process's groups");
+    house.hull(&["start", "c1"]).ok();
+    let first = groups(&house.pid("c1").to_string());
+    assert!(first.lines().all(|line| line.ends_with("/lxc.payload.c1")), "{first}");
+    // The container's cgroup namespace begins at its groups, so whoever is in them sees roots.
+    let seen = house.inside("c1", "cat /proc/self/cgroup");
+    assert!(seen.lines().all(|line| line.ends_with(":/")), "an attached command is in {seen}");
+    assert_eq!(seen.lines().count(), first.lines().count());
+    house.hull(&["stop", "-k", "c1"]).ok();
+    let line = "cat /proc/self/cgroup";
+    let executed = house.ours(&[&["lxc-execute", "-n", "c1"], shell(line).as_slice()].concat());
+    let seen = executed.ok();
+    assert!(seen.lines().all(|line| line.ends_with(":/")), "an executed command is in {seen}");
+    for mounted in groups("self").lines() {
+        assert!(!mounted.contains("lxc."), "the caller stays where it is: {mounted}");
+    }
+}
+
+#[test]
 fn mapped_users() {
     let lines =
         "lxc.idmap = u 0 100000 65536\nlxc.idmap = g 0 100000 65536\nlxc.rootfs.options = idmap=container";

@@ -6,9 +6,10 @@ use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use crate::door::{self, Door, Doors};
 use crate::group::{Group, Made};
 use crate::plan::{Name, components};
-use crate::{Error, Layout, Plan, Result, Version, View};
+use crate::{Base, Error, Hierarchy, Layout, Plan, Result, Version, View};
 
 /// Names tried before giving up on one that is free.
 const MOST_NAMES: u32 = 1000;
@@ -74,11 +75,13 @@ impl Cgroups {
     /// is left behind on failure. Hierarchies that cannot be written to are left out, see [`Cgroups::skipped`].
     pub fn create(view: &View, plan: &Plan) -> Result<Self> {
         let (bases, skipped) = bases(view, plan);
-        let monitor = make_everywhere(&bases, &plan.monitor(), Existing::Share)?;
-        let payload = match make_everywhere(&bases, &plan.payload(), Existing::MustBeEmpty) {
+        let all: Vec<&BaseGroup> = bases.iter().collect();
+        let moving: Vec<&BaseGroup> = bases.iter().filter(|base| base.monitor_moves).collect();
+        let monitor = make_everywhere(&moving, &plan.monitor(), Existing::Share)?;
+        let payload = match make_everywhere(&all, &plan.payload(), Existing::MustBeEmpty) {
             Ok(payload) => payload,
             Err(e) => {
-                undo(&bases, &monitor);
+                undo(&moving, &monitor);
                 return Err(e);
             }
         };
@@ -90,8 +93,8 @@ impl Cgroups {
         let inner = match inner {
             Ok(inner) => inner,
             Err(e) => {
-                undo(&bases, &payload);
-                undo(&bases, &monitor);
+                undo(&all, &payload);
+                undo(&moving, &monitor);
                 return Err(e);
             }
         };
@@ -103,7 +106,7 @@ impl Cgroups {
             base: Some(base.group),
             limit,
             inner,
-            monitor: Some(monitor.path.clone()),
+            monitor: base.monitor_moves.then(|| monitor.path.clone()),
             payload: payload.path.clone(),
         });
         let members = members.collect();
@@ -162,7 +165,7 @@ impl Cgroups {
     pub fn enter_monitor(&self) -> Result<()> {
         for member in &self.members {
             if let (Some(base), Some(monitor)) = (&member.base, &member.monitor) {
-                descend(base, monitor)?.add(0)?;
+                door::enter(descend(base, monitor)?, member.version)?;
             }
         }
         for member in self.members.iter().filter(|m| m.version == Version::Two) {
@@ -177,6 +180,13 @@ impl Cgroups {
     /// Moves process `pid` to the container's groups.
     pub fn place(&self, pid: i32) -> Result<()> {
         self.members.iter().try_for_each(|member| member.inner().add(pid))
+    }
+
+    /// The doors to the container's groups of version 1, for a process that is born in the one of version 2
+    /// ([`Cgroups::payload_fd`]): together they put it where [`Cgroups::place`] would, and faster.
+    pub fn doors(&self) -> Result<Doors> {
+        let first = self.members.iter().filter(|m| m.version == Version::One);
+        first.map(|m| m.inner().copy().and_then(Door::open)).collect::<Result<_>>().map(Doors)
     }
 
     /// The container's group of version 2, for `clone3(2)` with `CLONE_INTO_CGROUP` (Linux 5.7).
@@ -243,7 +253,7 @@ impl Cgroups {
         let own = rustix::process::getpid().as_raw_nonzero().get();
         if monitor_group.processes()?.contains(&own) {
             let pivot = make_path(base, &self.pivot, member.has_controller("cpuset"))?;
-            pivot.add(0)?;
+            door::enter(pivot, member.version)?;
         }
         // Other containers' monitors may share a group that a key names; it goes with the last of them.
         let others = !monitor_group.processes()?.is_empty();
@@ -307,6 +317,7 @@ struct BaseGroup {
     mount_point: PathBuf,
     group: Group,
     cpuset: bool,
+    monitor_moves: bool,
 }
 
 fn bases(view: &View, plan: &Plan) -> (Vec<BaseGroup>, Vec<Skipped>) {
@@ -327,6 +338,7 @@ fn bases(view: &View, plan: &Plan) -> (Vec<BaseGroup>, Vec<Skipped>) {
         };
         match found {
             Ok(group) => bases.push(BaseGroup {
+                monitor_moves: !plan.monitor_stays || in_the_way(hierarchy, &group),
                 version: hierarchy.version,
                 controllers: hierarchy.controllers.clone(),
                 mount_point: hierarchy.mount_point.clone(),
@@ -338,6 +350,14 @@ fn bases(view: &View, plan: &Plan) -> (Vec<BaseGroup>, Vec<Skipped>) {
         }
     }
     (bases, skipped)
+}
+
+/// Whether a process that stays in its group keeps controllers from being enabled for groups below `base`: version 2
+/// allows no processes beside them, but for the root of all (cgroups(7), "no internal processes"), which has no type.
+fn in_the_way(hierarchy: &Hierarchy, base: &Group) -> bool {
+    hierarchy.version == Version::Two
+        && hierarchy.base(Base::Own).as_deref() == Some(base.path())
+        && base.has("cgroup.type")
 }
 
 /// What to do with a fixed name that exists.
@@ -355,7 +375,7 @@ struct Everywhere {
     made: Vec<bool>,
 }
 
-fn make_everywhere(bases: &[BaseGroup], name: &Name, existing: Existing) -> Result<Everywhere> {
+fn make_everywhere(bases: &[&BaseGroup], name: &Name, existing: Existing) -> Result<Everywhere> {
     if components(&name.path).is_none() {
         return Err(Error::new(
             Errno::INVAL,
@@ -407,7 +427,7 @@ fn make_everywhere(bases: &[BaseGroup], name: &Name, existing: Existing) -> Resu
 }
 
 /// Removes what we made, which is empty still.
-fn undo(bases: &[BaseGroup], all: &Everywhere) {
+fn undo(bases: &[&BaseGroup], all: &Everywhere) {
     for ((base, _), made) in bases.iter().zip(&all.groups).zip(&all.made) {
         if *made {
             // What fails here was found by somebody else meanwhile and is theirs.

@@ -66,6 +66,10 @@ impl Group {
         &self.path
     }
 
+    pub(crate) fn copy(&self) -> Result<Self> {
+        Ok(Self { fd: self.try_clone()?, path: self.path.clone() })
+    }
+
     pub(crate) fn try_clone(&self) -> Result<OwnedFd> {
         rustix::io::fcntl_dupfd_cloexec(&self.fd, 3)
             .map_err(|e| Error::call(&format!("dup {}", self.path.display()), e))
@@ -122,7 +126,18 @@ impl Group {
 
     /// Moves process `pid` (0 is the caller) here.
     pub(crate) fn add(&self, pid: i32) -> Result<()> {
-        match self.write_raw("cgroup.procs", &pid.to_string()) {
+        self.moved(pid, self.write_raw("cgroup.procs", &pid.to_string()))
+    }
+
+    /// The file by which threads move here, in version 1.
+    pub(crate) fn open_for_threads(&self) -> Result<OwnedFd> {
+        self.open_file("tasks", OFlags::WRONLY)
+            .map_err(|e| Error::call(&format!("open {}", self.path.join("tasks").display()), e))
+    }
+
+    /// What came of moving process `pid` here, in words.
+    pub(crate) fn moved(&self, pid: i32, result: Result<(), Errno>) -> Result<()> {
+        match result {
             Ok(()) => Ok(()),
             Err(e) => {
                 let what = format!("move process {pid} to {}", self.path.display());

@@ -10,6 +10,7 @@
 mod cgroups;
 mod control;
 pub mod devices;
+mod door;
 mod error;
 mod group;
 mod limits;
@@ -18,6 +19,7 @@ mod statistics;
 mod view;
 
 pub use cgroups::{Cgroups, GroupOf, Skipped};
+pub use door::Doors;
 pub use error::{Error, Result};
 pub use limits::{Excused, Limit};
 pub use plan::{Base, Plan};

@@ -25,6 +25,9 @@ pub struct Plan {
     pub dir_container_inner: Option<String>,
     /// `lxc.cgroup.dir.monitor`: the monitor's group itself.
     pub dir_monitor: Option<String>,
+    /// The monitor stays in the groups it is in, wherever it is in nobody's way there: for one that its caller waits for,
+    /// which is the caller's business also when a session ends or memory is counted.
+    pub monitor_stays: bool,
     /// `lxc.cgroup.dir.monitor.pivot`: where the monitor goes when its group is removed.
     pub dir_monitor_pivot: Option<String>,
     /// `lxc.cgroup.pattern` of the global configuration: a payload group with `%n` for the name.

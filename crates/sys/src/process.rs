@@ -240,7 +240,7 @@ pub fn inherited(raw: i32) -> Result<OwnedFd> {
 
 /// Whether the calling process has no other thread and shares its memory with no other process: unshare(2)
 /// takes `CLONE_VM`, without effect, from those alone.
-fn is_alone() -> bool {
+pub fn is_alone() -> bool {
     // SAFETY: the flag has no effect when it is taken.
     unsafe { libc::unshare(libc::CLONE_VM) == 0 }
 }

@@ -1,5 +1,6 @@
 //! The way in: the helper joins and forks, the command gives up what it is not to have and executes.
 
+use hull_cgroup::Doors;
 use hull_security::capability;
 use hull_sys::process::{self, Fork, namespace};
 use hull_sys::{prctl, signal};
@@ -12,7 +13,7 @@ use std::ffi::CString;
 use std::path::Path;
 
 use super::Options;
-use super::target::Target;
+use super::target::{Target, not_placed};
 use crate::error::{Error, Named, Result};
 use crate::start::child;
 use crate::start::sync::{Message, Sync};
@@ -20,15 +21,16 @@ use crate::start::sync::{Message, Sync};
 /// What a command finds its programs by, unless told otherwise.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The helper's whole life. `terminal`: the container's side of a pty, and which standard descriptors it
-/// replaces.
+/// The helper's whole life. `doors`: to groups of the container. `terminal`: the container's side of a pty, and which
+/// standard descriptors it replaces.
 pub(super) fn run(
     target: &Target,
     options: &Options,
+    doors: Option<Doors>,
     terminal: Option<&(OwnedFd, [bool; 3])>,
     sync: &Sync,
 ) -> ! {
-    let code = match enter(target, options, terminal, sync) {
+    let code = match enter(target, options, doors, terminal, sync) {
         Ok(()) => 0,
         Err(error) => {
             let code = error.exit_code();
@@ -43,10 +45,14 @@ pub(super) fn run(
 fn enter(
     target: &Target,
     options: &Options,
+    doors: Option<Doors>,
     terminal: Option<&(OwnedFd, [bool; 3])>,
     sync: &Sync,
 ) -> Result<()> {
     signal::reset()?;
+    if let Some(doors) = doors {
+        doors.enter().map_err(not_placed)?;
+    }
     match sync.receive()? {
         Message::SetUp => {}
         _ => return Err(Error::new("the caller ended")),

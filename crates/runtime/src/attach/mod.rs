@@ -91,17 +91,23 @@ pub fn run(lxcpath: &Path, name: &str, options: &Options) -> Result<ExitStatus> 
     let signals = SignalFd::block(&relay::SIGNALS)?;
     let (ours, theirs) = sync::pair()?;
     let (pty, peer) = pty.map(|p| (p.master, p.peer)).unzip();
-    let (helper, _) = match process::fork(0, None)? {
+    let groups = if options.elevated.cgroups { None } else { Some(Target::groups(&client)?) };
+    let (groups, doors) = groups.unzip();
+    // Born in the group of version 2, it goes to the others by their doors.
+    let group = groups.as_ref().and_then(hull_cgroup::Cgroups::payload_fd);
+    let forked = process::fork(0, group).map_err(|e| match group {
+        Some(_) => target::not_placed(e),
+        None => e.into(),
+    });
+    let (helper, _) = match forked? {
         Fork::Child => {
             drop((ours, pty, signals));
-            join::run(&target, options, peer.map(|p| (p, terminal)).as_ref(), &theirs)
+            join::run(&target, options, doors, peer.map(|p| (p, terminal)).as_ref(), &theirs)
         }
         Fork::Parent { pid, pidfd } => (pid, pidfd),
     };
-    drop((theirs, peer));
-    let placed = if options.elevated.cgroups { Ok(()) } else { target.place(&client, helper) };
-    let entered = placed.and_then(|()| enter(&ours, helper));
-    let command = match entered {
+    drop((theirs, peer, groups, doors));
+    let command = match enter(&ours, helper) {
         Ok(command) => command,
         Err(e) => {
             // It waits for a word that does not come, or has failed.

@@ -1,6 +1,6 @@
 //! The container to enter: its first process, and how that is confined.
 
-use hull_cgroup::{Cgroups, View};
+use hull_cgroup::{Cgroups, Doors, View};
 use hull_ipc::server::Group;
 use hull_ipc::{Client, State};
 use hull_security::capability;
@@ -67,13 +67,17 @@ impl Target {
         })
     }
 
-    /// Moves process `pid` to the container's groups.
-    pub(super) fn place(&self, client: &Client, pid: Pid) -> Result<()> {
-        let view = View::of_self().map_err(|e| Error::new(e.to_string()))?;
+    /// The container's groups, and the doors to those of version 1.
+    pub(super) fn groups(client: &Client) -> Result<(Cgroups, Doors)> {
         let path = |controller: Option<&str>| client.cgroup(Group::Inner, controller).ok();
-        let placed = Cgroups::of_running(&view, path).and_then(|c| c.place(pid.as_raw_nonzero().get()));
-        placed.map_err(|e| Error::new(format!("{e}; or stay out of its cgroups with -e CGROUP")))
+        let found = View::of_self().and_then(|view| Cgroups::of_running(&view, path));
+        found.and_then(|groups| groups.doors().map(|doors| (groups, doors))).map_err(not_placed)
     }
+}
+
+/// Why a command cannot be put into the container's groups, and what it can do without.
+pub(super) fn not_placed(reason: impl std::fmt::Display) -> Error {
+    Error::new(format!("{reason}; or stay out of its cgroups with -e CGROUP"))
 }
 
 /// The kinds to join: those asked for that the caller is not in already.

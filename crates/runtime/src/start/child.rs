@@ -1,6 +1,7 @@
 //! The container's first process, from the clone to the exec. Everything was decided before; each step here
 //! is a system call or a few, and a step that fails says which.
 
+use hull_cgroup::Doors;
 use hull_config::value::MountEntry;
 use hull_mount::DetachedMount;
 use hull_security::capability;
@@ -28,6 +29,8 @@ use crate::rootfs::RootfsSource;
 /// Everything the first process carries out, in this order.
 #[derive(Debug)]
 pub(crate) struct Plan {
+    /// The ways to its cgroups; the one of version 2 it is born in.
+    pub(crate) doors: Option<Doors>,
     /// The kinds of namespaces the clone made new; cgroup and time are made here.
     pub(crate) namespaces: u64,
     /// Namespaces of others to join, with their kinds.
@@ -113,6 +116,9 @@ const EXIT_FAILED: i32 = 127;
 fn set_up(mut plan: Plan, sync: &Sync, log: &Log) -> Result<Pid> {
     signal::reset()?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
+    if let Some(doors) = plan.doors.take() {
+        doors.enter().map_err(|e| Error::new(e.to_string()))?;
+    }
     match sync.receive()? {
         Message::SetUp => {}
         _ => return Err(Error::new("the supervisor ended before the container was set up")),

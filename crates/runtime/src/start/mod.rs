@@ -173,12 +173,14 @@ fn make_cgroups(start: &Start<'_>) -> Result<Option<Cgroups>> {
     let view = View::of_self().map_err(|e| Error::new(e.to_string()))?;
     let text = |key: &str| c.value(key).filter(|v| !v.is_empty()).map(str::to_owned);
     let root = rustix::process::geteuid().is_root() && !c.flag("lxc.cgroup.relative", false);
+    let dir_monitor = text("lxc.cgroup.dir.monitor");
     let plan = hull_cgroup::Plan {
+        monitor_stays: start.mode == Mode::Foreground && dir_monitor.is_none(),
         base: if root { hull_cgroup::Base::Init } else { hull_cgroup::Base::Own },
         dir: text("lxc.cgroup.dir"),
         dir_container: text("lxc.cgroup.dir.container"),
         dir_container_inner: text("lxc.cgroup.dir.container.inner"),
-        dir_monitor: text("lxc.cgroup.dir.monitor"),
+        dir_monitor,
         dir_monitor_pivot: text("lxc.cgroup.dir.monitor.pivot"),
         ..hull_cgroup::Plan::new(&start.name)
     };
@@ -233,7 +235,9 @@ fn clone(
     let names = c.rootfs_path().map(|r| PathBuf::from(r.path())).into_iter().collect();
     let death = spec::config(c.parent_death_signal())?.number();
     let time = chosen.new & namespace::TIME != 0;
+    let doors = cgroups.as_ref().map(|c| c.doors()).transpose().map_err(|e| Error::new(e.to_string()))?;
     let plan = child::Plan {
+        doors,
         namespaces: chosen.new,
         shared: Vec::new(),
         time_offsets: if time { Some(spec::time_offsets(c)?) } else { None },
@@ -339,7 +343,6 @@ impl Run<'_> {
         }
         self.limits.iter().try_for_each(|limit| limit.apply(Some(pid))).during("lxc.prlimit")?;
         if let Some(cgroups) = &cgroups {
-            cgroups.place(number).map_err(|e| Error::new(e.to_string()))?;
             let root = |kind| idmap::outside(self.maps, kind, 0);
             if let (Some(uid), Some(gid)) = (root(IdKind::User), root(IdKind::Group)) {
                 cgroups.delegate(uid, gid).map_err(|e| Error::new(e.to_string()))?;
