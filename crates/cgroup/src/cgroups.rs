@@ -49,6 +49,8 @@ pub(crate) struct Member {
     inner: Option<Group>,
     monitor: Option<String>,
     payload: String,
+    /// Whether the payload's group has been removed.
+    pub(crate) removed: bool,
 }
 
 impl Member {
@@ -108,6 +110,7 @@ impl Cgroups {
             inner,
             monitor: base.monitor_moves.then(|| monitor.path.clone()),
             payload: payload.path.clone(),
+            removed: false,
         });
         let members = members.collect();
         Ok(Self { members, skipped, layout: view.layout(), devices: None, pivot: plan.pivot() })
@@ -145,6 +148,7 @@ impl Cgroups {
                 inner: None,
                 monitor: None,
                 payload: path,
+                removed: false,
             });
         }
         Ok(Self { members, skipped, layout: view.layout(), devices: None, pivot: String::new() })
@@ -241,9 +245,19 @@ impl Cgroups {
         result
     }
 
+    /// Removes those of the container's groups that nothing is in, as the kernel finds. Whether that were all: most
+    /// containers leave nothing behind, and then nobody needs to be looked for.
+    pub fn remove_empty(&mut self) -> bool {
+        for member in &mut self.members {
+            let empty = member.inner.is_none().then_some(member.base.as_ref()).flatten();
+            member.removed = empty.is_some_and(|base| base.remove_empty(&member.payload));
+        }
+        self.members.iter().all(|member| member.removed)
+    }
+
     fn remove_member(&self, member: &Member, deadline: Instant) -> Result<()> {
         let base = member.base()?;
-        let payload = remove_path(base, &member.payload, deadline);
+        let payload = if member.removed { Ok(()) } else { remove_path(base, &member.payload, deadline) };
         let Some(monitor) = &member.monitor else { return payload };
         let monitor_group = match descend(base, monitor) {
             Ok(group) => group,

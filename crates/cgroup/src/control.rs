@@ -48,7 +48,7 @@ impl Cgroups {
     /// as version 1 does not let them die. Refuses if the caller is among them.
     pub fn kill(&self, deadline: Instant) -> Result<()> {
         let own = rustix::process::getpid().as_raw_nonzero().get();
-        for member in &self.members {
+        for member in self.members.iter().filter(|member| !member.removed) {
             if member.limit.processes()?.contains(&own) {
                 let path = member.limit.path().display();
                 return Err(Error::new(
@@ -70,7 +70,7 @@ impl Cgroups {
         }
         loop {
             let mut alive = 0;
-            for member in &self.members {
+            for member in self.members.iter().filter(|member| !member.removed) {
                 alive += kill_members(member)?;
             }
             if alive == 0 {

@@ -203,6 +203,11 @@ impl Group {
         }
     }
 
+    /// Removes the group at `path` below if nothing is in it; whether it did. Only for paths that nobody but us writes to.
+    pub(crate) fn remove_empty(&self, path: &str) -> bool {
+        rustix::fs::unlinkat(&self.fd, path, AtFlags::REMOVEDIR).is_ok()
+    }
+
     fn not_removed(&self, name: &str, errno: Errno) -> Error {
         Error::call(&format!("rmdir {}", self.path.join(name).display()), errno)
     }

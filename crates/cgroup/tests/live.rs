@@ -46,6 +46,29 @@ fn a_process_is_placed_in_every_hierarchy_and_all_goes_again() {
 }
 
 #[test]
+fn only_empty_groups_go_at_once() {
+    let Some(mut ground) = Ground::new("empty") else { return };
+    let mut empty = Cgroups::create(&ground.view, &ground.plan("a")).unwrap();
+    assert!(empty.remove_empty());
+    empty.remove(soon()).unwrap();
+    let mut used = Cgroups::create(&ground.view, &ground.plan("b")).unwrap();
+    used.place(ground.process()).unwrap();
+    let mut nested = Cgroups::create(&ground.view, &ground.plan("c")).unwrap();
+    std::fs::create_dir(ground.directories()[0].join("lxc.payload.c/made")).unwrap();
+    assert!(!used.remove_empty() && !nested.remove_empty());
+    ground.reaping(|| used.kill(soon())).unwrap();
+    nested.kill(soon()).unwrap();
+    for cgroups in [used, nested] {
+        cgroups.remove(soon()).unwrap();
+    }
+    for directory in ground.directories() {
+        let groups = std::fs::read_dir(&directory).unwrap().flatten();
+        let left: Vec<_> = groups.filter(|e| e.file_type().unwrap().is_dir()).collect();
+        assert!(left.is_empty(), "{left:?} left in {}", directory.display());
+    }
+}
+
+#[test]
 fn a_taken_name_gets_a_suffix_everywhere() {
     let Some(ground) = Ground::new("suffix") else { return };
     let first = Cgroups::create(&ground.view, &ground.plan("c")).unwrap();

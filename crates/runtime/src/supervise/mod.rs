@@ -217,10 +217,11 @@ fn release(running: Running, reboot: bool, log: &Log) {
         log.error(&e.to_string());
     }
     drop(running.kept);
-    if let Some(cgroups) = running.cgroups {
+    if let Some(mut cgroups) = running.cgroups {
         let deadline = Instant::now() + PATIENCE;
-        // Only a container without a pid namespace of its own leaves processes behind.
-        if let Err(e) = cgroups.kill(deadline).and_then(|()| cgroups.remove(deadline)) {
+        // Only a container without a pid namespace of its own leaves processes behind, or groups that it made.
+        let killed = if cgroups.remove_empty() { Ok(()) } else { cgroups.kill(deadline) };
+        if let Err(e) = killed.and_then(|()| cgroups.remove(deadline)) {
             log.warn(&e.to_string());
         }
     }
