@@ -1,15 +1,18 @@
 //! Running `hull-monitor`: to start a container, or to execute a command in one.
 
-use std::ffi::{OsStr, OsString};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::ffi::{CString, OsStr, OsString};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use hull_config::value::{Namespace, Personality};
+use hull_runtime::launch;
 use hull_storage::Settings;
+use hull_sys::process;
 
 use crate::environment::Environment;
-use crate::errors::{Failure, Outcome, reason};
+use crate::errors::{Failure, Outcome};
 
 /// What the monitor is to start, and how.
 #[derive(Debug, Default)]
@@ -64,7 +67,7 @@ impl Launch {
     /// Starts the monitor in the background and waits until the container runs. Returns its warnings.
     pub(crate) fn daemonised(&self, environment: &Environment) -> Result<Vec<String>, Failure> {
         let program = environment.monitor()?;
-        hull_runtime::launch::daemonised(&program, &self.arguments(&environment.store_settings()))
+        launch::daemonised(&program, &self.arguments(&environment.store_settings()))
             .map_err(|e| Failure::new(e.to_string()))
     }
 
@@ -190,16 +193,37 @@ impl Entry {
 }
 
 /// Replaces this process by the monitor; returns why that failed.
+///
+/// It runs from a sealed copy at once, where it would else execute itself again: half a millisecond of every command.
 fn become_monitor(environment: &Environment, arguments: &[OsString]) -> Failure {
-    match environment.monitor() {
-        Ok(program) => {
-            // Its messages are this command's.
-            let own_name = std::env::args_os().next().unwrap_or_default();
-            let error = Command::new(&program).arg0(own_name).args(arguments).exec();
-            Failure::new(format!("cannot run {}: {}", program.display(), reason(&error)))
-        }
-        Err(failure) => failure,
+    let program = match environment.monitor() {
+        Ok(program) => program,
+        Err(failure) => return failure,
+    };
+    // Its messages are this command's.
+    let own_name = std::env::args_os().next().unwrap_or_default();
+    let words = [own_name, launch::SEALED.into()].into_iter().chain(arguments.iter().cloned());
+    let argv: Vec<CString> = words.map(bytes).collect();
+    let variables: Vec<CString> = std::env::vars_os()
+        .map(|(mut name, value)| {
+            name.push("=");
+            name.push(value);
+            bytes(name)
+        })
+        .collect();
+    // What the caller left open is none of a container's business.
+    let failed = process::close_on_exec_from(3)
+        .and_then(|()| hull_sys::sealed::open(&program))
+        .and_then(|file| process::exec_fd(file, &argv, &variables));
+    match failed {
+        Ok(never) => match never {},
+        Err(e) => Failure::new(format!("cannot run {}: {e}", program.display())),
     }
+}
+
+/// Words of a command line and variables have no NUL bytes.
+fn bytes(word: OsString) -> CString {
+    CString::new(word.into_vec()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -22,13 +22,10 @@ use std::time::Duration;
 
 use volumes::Volumes;
 
-/// The first argument of a program that already runs from where no container can write to it.
-const SEALED: &str = "--sealed";
-
 fn main() -> ExitCode {
     let mut words: Vec<String> =
         std::env::args_os().skip(1).map(|w| w.to_string_lossy().into_owned()).collect();
-    if words.first().map(String::as_str) != Some(SEALED) {
+    if words.first().map(String::as_str) != Some(launch::SEALED) {
         // Never from here on: a container's first process starts as a copy of this one.
         return fail(&seal(), 1);
     }
@@ -62,7 +59,7 @@ fn seal() -> String {
     }
     let bytes = |word: std::ffi::OsString| CString::new(word.into_vec()).unwrap_or_default();
     let mut argv: Vec<CString> = std::env::args_os().map(bytes).collect();
-    argv.insert(1.min(argv.len()), CString::new(SEALED).unwrap_or_default());
+    argv.insert(1.min(argv.len()), CString::new(launch::SEALED).unwrap_or_default());
     let environment: Vec<CString> = std::env::vars_os()
         .map(|(mut key, value)| {
             key.push("=");

@@ -30,6 +30,10 @@ use std::process::{Command, Stdio};
 
 use crate::error::{Error, Named, Result};
 
+/// The first argument of a monitor that runs from where no container can write to it already ([`hull_sys::sealed`]);
+/// without it, it executes itself again from there.
+pub const SEALED: &str = "--sealed";
+
 /// Starts the monitor `program` with `arguments` (without `--foreground` and `--status-fd`) in the background and
 /// waits until its container runs. Returns the warnings.
 ///

@@ -69,6 +69,8 @@ pub(crate) fn soak(seed: u64, time: Duration) -> Result<bool> {
 struct Tally {
     cuts: u64,
     operations: u64,
+    /// What was done before the last cut.
+    last: Vec<String>,
     wrong: Vec<String>,
 }
 
@@ -91,11 +93,15 @@ fn disk(root: &Path, ground: &str, seed: u64) -> Result<Tally> {
         let time = Duration::from_millis((splitmix(number ^ 1) % longest) >> magnitude);
         let heard = listen(&mut running, (!last).then_some(time));
         running.kill();
-        tally.operations += heard.operations;
+        tally.operations += heard.done.len() as u64;
         tally.cuts += u64::from(!last);
         if let Some(why) = heard.wrong {
-            tally.wrong = vec![format!("after cut {cut}: {why}"), running.last_words()];
+            let before = format!("before it: {}", tally.last.join("; "));
+            tally.wrong = vec![format!("after cut {cut}: {why}"), before, running.last_words()];
             break;
+        }
+        if !last {
+            tally.last = heard.done;
         }
         // The first start finds nothing to look at.
         if cut > 0 && !heard.whole {
@@ -120,7 +126,8 @@ fn machine(root: &Path, folder: &Folder, ground: &str, seed: u64, last: bool) ->
 #[derive(Debug, Default)]
 struct Heard {
     whole: bool,
-    operations: u64,
+    /// The operations it did.
+    done: Vec<String>,
     wrong: Option<String>,
 }
 
@@ -148,7 +155,7 @@ fn listen(running: &mut Running, time: Option<Duration>) -> Heard {
                 works = true;
                 until = Instant::now() + time.unwrap_or_default();
             }
-            Some(text) if text.starts_with("did ") => heard.operations += 1,
+            Some(text) if text.starts_with("did ") => heard.done.push(text["did ".len()..].to_owned()),
             Some(text) if text.starts_with("WRONG") || text.contains("panicked") => {
                 let all = heard.wrong.take().map_or_else(String::new, |said| said + "\n");
                 heard.wrong = Some(all + text);
