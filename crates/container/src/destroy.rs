@@ -189,16 +189,20 @@ impl<'a> Container<'a> {
 
     fn decide_destroy(&self, request: &DestroyRequest, tx: TxId, plan: &mut Plan) -> Result<()> {
         let mut inside: Vec<(&'a dyn Driver, Layout)> = Vec::new();
-        let at = self.rootfs()?;
-        self.decide_volume(request, at.as_ref(), tx, plan, &mut inside)?;
+        // The snapshots first: there are stores where they cannot do without what they were made of.
         for snapshot in self.snapshot_containers()? {
             let at = snapshot.rootfs()?;
             dependents::strike(plan, &snapshot)?;
-            snapshot.decide_volume(request, at.as_ref(), tx, plan, &mut inside)?;
-            if !snapshot.home().starts_with(self.home()) {
-                plan.doom_home(&snapshot.home(), std::mem::take(&mut inside), tx)?;
+            let beside = !snapshot.home().starts_with(self.home());
+            let mut elsewhere = Vec::new();
+            let volumes = if beside { &mut elsewhere } else { &mut inside };
+            snapshot.decide_volume(request, at.as_ref(), tx, plan, volumes)?;
+            if beside {
+                plan.doom_home(&snapshot.home(), elsewhere, tx)?;
             }
         }
+        let at = self.rootfs()?;
+        self.decide_volume(request, at.as_ref(), tx, plan, &mut inside)?;
         dependents::strike(plan, self)?;
         plan.doom_home(&self.home(), inside, tx)
     }

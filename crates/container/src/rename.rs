@@ -1,11 +1,11 @@
 //! Renaming a container: its directory with all in it, its config and its snapshots', its name in the records of
 //! others.
 
-use std::path::Path;
-
 use hull_config::HardwareAddresses;
 use hull_storage::lock::{FileLock, Kind};
-use hull_storage::{Error, ErrorKind, Locator, Patch, Placement, Plan, Result, files, lies_in};
+use hull_storage::{
+    Driver, Error, ErrorKind, Layout, Locator, Patch, Placement, Plan, Result, files, lies_in,
+};
 
 use crate::config::{Rewrite, failed, rewritten};
 use crate::container::Container;
@@ -108,8 +108,7 @@ impl Container<'_> {
             let layout = driver.layout(&now)?;
             if lies_in(&layout, &old_home) {
                 at = Some(driver.rebased(&now, &old_home, &new_home)?);
-            } else if layout.parts.iter().all(|p| !Path::new(&p.name).is_absolute()) {
-                // In a pool, the volume's name is the container's.
+            } else if self.has_named(driver, &layout) {
                 let to = Placement::in_home(renamed.home(), renamed.pool_name());
                 at = Some(plan.move_volume(driver, &layout, &to)?.at);
             }
@@ -128,5 +127,11 @@ impl Container<'_> {
         plan.write(&self.config_path(), files::read(&self.config_path())?, Some(config.to_text()));
         dependents::renamed(plan, self, renamed)?;
         Ok(at)
+    }
+
+    /// Whether a volume elsewhere, in a pool, is called what this container's are; one that somebody named keeps its name.
+    fn has_named(&self, driver: &dyn Driver, layout: &Layout) -> bool {
+        let place = Placement::in_home(self.home(), self.pool_name());
+        driver.moved(layout, &place).is_ok_and(|there| there.at == layout.at)
     }
 }

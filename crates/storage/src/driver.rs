@@ -74,6 +74,13 @@ pub trait Driver: Debug + Send + Sync {
         Ok(None)
     }
 
+    /// The volumes of this store that would be ruined without this one, by what the store itself knows. None of a store
+    /// that makes them independent when it removes a volume.
+    fn needed_by(&self, at: &Locator) -> Result<Vec<Locator>> {
+        let _ = at;
+        Ok(Vec::new())
+    }
+
     /// What it occupies. May have to visit every file.
     fn usage(&self, at: &Locator) -> Result<Usage>;
 

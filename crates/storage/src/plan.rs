@@ -283,13 +283,30 @@ impl Plan {
     }
 
     /// Moves the existing volume `at` aside, to be deleted after the commit. Fails with [`ErrorKind::InUse`] when its
-    /// store sees that somebody uses it.
+    /// store sees that somebody uses it, and with [`ErrorKind::HasDependents`] when others need it that this plan did
+    /// not doom before.
     pub fn doom_volume(&mut self, driver: &dyn Driver, at: &Locator, tx: TxId) -> Result<()> {
         let layout = driver.layout(at)?;
         require_unused(driver, at)?;
+        self.require_unneeded(driver, at)?;
         let doomed = self.move_volume(driver, &layout, &driver.placement(at)?.doomed(tx))?;
         self.doomed.push(Doomed::Volume(doomed));
         Ok(())
+    }
+
+    fn require_unneeded(&self, driver: &dyn Driver, at: &Locator) -> Result<()> {
+        let mut stay = Vec::new();
+        for needed in driver.needed_by(at)? {
+            let goes = |part| self.steps.iter().any(|s| matches!(s, Step::Move { from, .. } if from == part));
+            if !driver.layout(&needed)?.parts.iter().all(goes) {
+                stay.push(needed.to_string());
+            }
+        }
+        if stay.is_empty() {
+            return Ok(());
+        }
+        let text = format!("{at} is needed by {}: remove those first", stay.join(", "));
+        Err(Error::new(ErrorKind::HasDependents, text))
     }
 
     /// Makes the owner's directory `home`.

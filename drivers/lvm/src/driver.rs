@@ -103,9 +103,13 @@ impl Driver for LvmDriver {
 
     fn user(&self, at: &Locator) -> Result<Option<String>> {
         let name = Name::of(at)?;
-        self.require_no_snapshots(&name)?;
         let Some(device) = Device::of(&name) else { return Ok(None) };
         Ok(device.is_held()?.then(|| holder(&name)))
+    }
+
+    fn needed_by(&self, at: &Locator) -> Result<Vec<Locator>> {
+        let snapshots = self.snapshots_of(&Name::of(at)?)?;
+        Ok(snapshots.iter().map(|name| name.layout().at).collect())
     }
 
     fn usage(&self, at: &Locator) -> Result<Usage> {

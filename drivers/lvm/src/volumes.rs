@@ -157,18 +157,23 @@ impl LvmDriver {
         })
     }
 
-    /// Fails when thick snapshots need the volume: LVM would remove them with it.
-    pub(crate) fn require_no_snapshots(&self, name: &Name) -> Result<()> {
+    /// The thick snapshots of a volume: LVM would remove them with it.
+    pub(crate) fn snapshots_of(&self, name: &Name) -> Result<Vec<Name>> {
         if Device::of(name).is_some_and(|device| !device.makeup().thick_origin) {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let group = self.group(&name.vg, &tool::with_clones(&name.lv))?;
         let clones = group.volumes.iter().filter(|v| v.is_thick_snapshot() && v.name != name.lv);
-        let clones: Vec<String> =
-            clones.map(|v| name.sibling(&v.name).path().display().to_string()).collect();
+        Ok(clones.map(|v| name.sibling(&v.name)).collect())
+    }
+
+    /// Fails when thick snapshots need the volume.
+    pub(crate) fn require_no_snapshots(&self, name: &Name) -> Result<()> {
+        let clones = self.snapshots_of(name)?;
         if clones.is_empty() {
             return Ok(());
         }
+        let clones: Vec<String> = clones.iter().map(|clone| clone.path().display().to_string()).collect();
         Err(Error::new(
             ErrorKind::HasDependents,
             format!(

@@ -97,6 +97,10 @@ impl Driver for FaultyDriver {
         self.faults.look("Driver::user", || self.inner.user(at))
     }
 
+    fn needed_by(&self, at: &Locator) -> Result<Vec<Locator>> {
+        self.faults.look("Driver::needed_by", || self.inner.needed_by(at))
+    }
+
     fn copy_on_write(&self) -> Option<&dyn CopyOnWrite> {
         self.inner.copy_on_write().map(|_| self as &dyn CopyOnWrite)
     }
