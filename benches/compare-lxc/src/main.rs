@@ -1,15 +1,20 @@
-//! The same operations by Hull's and by stock LXC's commands, interleaved in one run; prints medians and ratios.
+//! The same operations by Hull's and by stock LXC's commands, interleaved in one run on file systems of their own, and
+//! what the machine's own programs take for the bare work. Prints medians and ratios.
 //!
-//! `hull-compare-lxc --hull PREFIX [--rounds N] [--scratch DIR]`: PREFIX is where Hull is installed. Needs root,
-//! Debian's `lxc` and a static busybox. Everything happens in a scratch lxcpath, which is removed.
+//! `hull-compare-lxc --hull PREFIX --rootfs TAR [--rounds N] [--scratch DIR] [--only TEXT] [--markdown]`: PREFIX is where
+//! Hull is installed, TAR an archive of a root file system. Needs root and Debian's `lxc`. Removes what it made.
 
+mod command;
+mod ground;
 mod operation;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use operation::{OPERATIONS, Operation, Side};
+use command::{Side, timed};
+use ground::Ground;
+use operation::{OPERATIONS, Operation};
 
 fn main() -> ExitCode {
     match run() {
@@ -23,78 +28,176 @@ fn main() -> ExitCode {
 
 struct Arguments {
     hull: PathBuf,
+    rootfs: PathBuf,
     rounds: usize,
-    scratch: Option<PathBuf>,
+    scratch: PathBuf,
+    only: String,
+    markdown: bool,
 }
 
 fn arguments() -> Result<Arguments, String> {
-    let mut parsed = Arguments { hull: PathBuf::new(), rounds: 11, scratch: None };
+    let mut parsed = Arguments {
+        hull: PathBuf::new(),
+        rootfs: PathBuf::new(),
+        rounds: 11,
+        scratch: "/var/tmp".into(),
+        only: String::new(),
+        markdown: false,
+    };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
         match word.as_str() {
             "--hull" => parsed.hull = value()?.into(),
+            "--rootfs" => parsed.rootfs = value()?.into(),
             "--rounds" => {
                 parsed.rounds = value()?.parse().map_err(|_| "--rounds needs a number".to_owned())?;
             }
-            "--scratch" => parsed.scratch = Some(value()?.into()),
+            "--scratch" => parsed.scratch = value()?.into(),
+            "--only" => parsed.only = value()?,
+            "--markdown" => parsed.markdown = true,
             other => {
-                return Err(format!("{other} is no option: use --hull PREFIX, --rounds N, --scratch DIR"));
+                return Err(format!(
+                    "{other} is no option: use --hull PREFIX, --rootfs TAR, --rounds N, --scratch DIR, --only TEXT, \
+                     --markdown"
+                ));
             }
         }
     }
     if !parsed.hull.join("bin/lxc-copy").exists() {
         return Err("--hull must name the prefix of `cargo xtask install --prefix PREFIX`".into());
     }
+    if !parsed.rootfs.is_file() {
+        return Err(
+            "--rootfs must name a tar archive, such as `cargo xtask demo` makes in target/demo-cache".into(),
+        );
+    }
     Ok(parsed)
 }
 
 fn run() -> Result<(), String> {
     let arguments = arguments()?;
-    let builder = tempfile::Builder::new().prefix("hull-compare-").to_owned();
-    let scratch = match &arguments.scratch {
-        Some(dir) => builder.tempdir_in(dir),
-        None => builder.tempdir(),
-    };
+    let scratch = tempfile::Builder::new().prefix("hull-compare-").tempdir_in(&arguments.scratch);
     let scratch = scratch.map_err(|e| format!("no scratch directory: {e}"))?;
-    let lxcpath = scratch.path().join("lxc");
-    operation::prepare(&lxcpath, &arguments.hull)?;
-    println!("{:<34} {:>10} {:>10} {:>7}", "operation", "stock LXC", "Hull", "ratio");
-    for operation in OPERATIONS {
-        let (stock, hull) = measure(operation, &lxcpath, &arguments)?;
-        let ratio = hull.as_secs_f64() / stock.as_secs_f64();
-        println!("{:<34} {:>10} {:>10} {ratio:>7.2}", operation.name, show(stock), show(hull));
+    let grounds = Ground::all(scratch.path(), &arguments.hull, &arguments.rootfs)?;
+    if arguments.markdown {
+        println!("| operation | on | stock LXC | Hull | ratio | target | floor | Hull ÷ floor |");
+        println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
     }
-    operation::destroy_all(&lxcpath, &arguments.hull)
+    for operation in OPERATIONS.iter().filter(|o| o.name.contains(&arguments.only)) {
+        let ground = grounds.iter().find(|g| g.kind == operation.ground).ok_or("no such ground")?;
+        match measure(operation, ground, &arguments) {
+            Ok(times) => print(operation, &times, arguments.markdown),
+            // One that fails says so, and the others are measured.
+            Err(why) => println!("{} on {}: {why}", operation.name, operation.ground),
+        }
+    }
+    side_by_side(&grounds[0], &arguments.hull)
 }
 
-/// Medians of interleaved rounds, stock first in every other one, after one round that does not count.
-fn measure(
-    operation: &Operation,
-    lxcpath: &Path,
-    arguments: &Arguments,
-) -> Result<(Duration, Duration), String> {
-    let (mut stock, mut hull) = (Vec::new(), Vec::new());
+/// Medians.
+struct Times {
+    stock: Duration,
+    hull: Duration,
+    floor: Option<Duration>,
+}
+
+/// Interleaved rounds, stock first in every other one, after one round that does not count.
+fn measure(operation: &Operation, ground: &Ground, arguments: &Arguments) -> Result<Times, String> {
+    let hull = Side::Hull(&arguments.hull);
+    let (mut stock, mut ours, mut floor) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..=arguments.rounds {
-        let mut sides = [Side::Stock, Side::Hull(&arguments.hull)];
+        let mut sides = [Side::Stock, hull];
         if round % 2 == 1 {
             sides.reverse();
         }
         for side in sides {
-            let time = operation::time(operation, lxcpath, side)?;
+            operation.before.iter().try_for_each(|line| timed(line, ground, hull, 0).map(drop))?;
+            let mut time = Duration::ZERO;
+            for line in operation.timed {
+                time += timed(line, ground, side, operation.code)?;
+            }
+            if let Side::Hull(_) = side {
+                for line in operation.also {
+                    time += timed(line, ground, side, 0)?;
+                }
+            }
+            operation.after.iter().try_for_each(|line| timed(line, ground, hull, 0).map(drop))?;
             match side {
                 _ if round == 0 => {}
                 Side::Stock => stock.push(time),
-                Side::Hull(_) => hull.push(time),
+                Side::Hull(_) => ours.push(time),
             }
         }
+        if let Some((line, back)) = operation.floor {
+            let time = timed(line, ground, Side::Stock, 0)?;
+            timed(back, ground, Side::Stock, 0)?;
+            floor.extend((round > 0).then_some(time));
+        }
     }
-    Ok((median(stock), median(hull)))
+    Ok(Times {
+        stock: median(stock).unwrap_or_default(),
+        hull: median(ours).unwrap_or_default(),
+        floor: median(floor),
+    })
 }
 
-fn median(mut times: Vec<Duration>) -> Duration {
+fn print(operation: &Operation, times: &Times, markdown: bool) {
+    let ratio = |of: Duration| times.hull.as_secs_f64() / of.as_secs_f64();
+    let (ratio_to_stock, target) = (ratio(times.stock), operation.target);
+    let floor = times.floor.map_or("–".into(), show);
+    let above = times.floor.map_or("–".into(), |floor| format!("{:.2}", ratio(floor)));
+    let (stock, hull) = (show(times.stock), show(times.hull));
+    if markdown {
+        println!(
+            "| {} | {} | {stock} | {hull} | {ratio_to_stock:.3} | {target} | {floor} | {above} |",
+            operation.name, operation.ground
+        );
+    } else {
+        println!(
+            "{:<46} {:<6} {stock:>10} {hull:>10} {ratio_to_stock:>7.3} (≤ {target}) floor {floor:>9} ({above})",
+            operation.name, operation.ground
+        );
+    }
+}
+
+/// A hundred overlay clones of one parent, one at a time and two at a time.
+fn side_by_side(ground: &Ground, hull: &Path) -> Result<(), String> {
+    const CLONES: usize = 100;
+    let clone = |range: std::ops::Range<usize>| {
+        range.into_iter().try_for_each(|n| {
+            let line = format!("lxc-copy -P {{}} -n base -N many{n} -s -B overlay");
+            timed(&line, ground, Side::Hull(hull), 0).map(drop)
+        })
+    };
+    let clear = || {
+        (0..CLONES).try_for_each(|n| {
+            timed(&format!("lxc-destroy -P {{}} -n many{n}"), ground, Side::Hull(hull), 0).map(drop)
+        })
+    };
+    let begun = Instant::now();
+    clone(0..CLONES)?;
+    let alone = begun.elapsed();
+    clear()?;
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| clone(0..CLONES / 2));
+        clone(CLONES / 2..CLONES).and(other.join().unwrap_or_else(|_| Err("a thread panicked".into())))
+    })?;
+    let together = begun.elapsed();
+    clear()?;
+    println!(
+        "\n{CLONES} overlay clones of one parent: {} one at a time, {} two at a time: {:.2} times as fast (target 1.6)",
+        show(alone),
+        show(together),
+        alone.as_secs_f64() / together.as_secs_f64()
+    );
+    Ok(())
+}
+
+fn median(mut times: Vec<Duration>) -> Option<Duration> {
     times.sort_unstable();
-    times.get(times.len() / 2).copied().unwrap_or_default()
+    times.get(times.len() / 2).copied()
 }
 
 fn show(time: Duration) -> String {

@@ -1,113 +1,193 @@
-//! The operations, as command lines both sides understand.
+//! The operations, as command lines that both sides understand, what each is to cost, and the bare floor below it.
 
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
-
-/// Whose commands.
-#[derive(Clone, Copy)]
-pub(crate) enum Side<'a> {
-    /// Debian's, in /usr/bin.
-    Stock,
-    /// Hull's, in this prefix.
-    Hull(&'a Path),
-}
-
-/// One operation: commands whose time counts, and commands that put things back.
+/// One operation on one file system.
 pub(crate) struct Operation {
     /// For people.
     pub(crate) name: &'static str,
-    timed: &'static [&'static str],
-    after: &'static [&'static str],
+    /// The file system it happens on.
+    pub(crate) ground: &'static str,
+    /// What Hull is to take, as a part of what stock LXC takes.
+    pub(crate) target: f64,
+    /// Not timed, by Hull.
+    pub(crate) before: &'static [&'static str],
+    /// Timed, by either.
+    pub(crate) timed: &'static [&'static str],
+    /// Timed, by Hull only: what it would else do in the background.
+    pub(crate) also: &'static [&'static str],
+    /// Not timed, by Hull: puts things back.
+    pub(crate) after: &'static [&'static str],
     /// The exit code of the timed commands.
-    code: i32,
+    pub(crate) code: i32,
+    /// What the machine's own programs do in the same place, and what puts that back.
+    pub(crate) floor: Option<(&'static str, &'static str)>,
 }
 
-/// `{}` stands for the scratch lxcpath.
+const PLAIN: Operation = Operation {
+    name: "",
+    ground: "ext4",
+    target: 1.0,
+    before: &[],
+    timed: &[],
+    also: &[],
+    after: &["lxc-destroy -P {} -n new", "hull --lxcpath {} recover --reclaim"],
+    code: 0,
+    floor: None,
+};
+
+const LOWER: &str =
+    "mkdir {}/floor {}/floor/rootfs {}/floor/overlay {}/floor/overlay/delta {}/floor/overlay/work";
+const CLEAR: &str = "rm -rf {}/floor";
+
+/// All of them.
 pub(crate) const OPERATIONS: &[Operation] = &[
     Operation {
         name: "overlay clone of a dir container",
+        target: 0.40,
         timed: &["lxc-copy -P {} -n base -N new -s -B overlay"],
-        after: &["lxc-destroy -P {} -n new"],
-        code: 0,
+        floor: Some((LOWER, CLEAR)),
+        ..PLAIN
+    },
+    Operation {
+        name: "the same with 200 MB of unrelated dirty data",
+        target: 0.02,
+        before: &["dd if=/dev/zero of={point}/dirty bs=1M count=200 conv=notrunc"],
+        timed: &["lxc-copy -P {} -n base -N new -s -B overlay"],
+        ..PLAIN
+    },
+    Operation {
+        name: "btrfs clone",
+        ground: "btrfs",
+        target: 0.75,
+        timed: &["lxc-copy -P {} -n sub -N new -s"],
+        floor: Some(("btrfs subvolume snapshot {}/sub/rootfs {}/floor", "btrfs subvolume delete {}/floor")),
+        ..PLAIN
     },
     Operation {
         name: "copy of a dir container",
+        target: 0.30,
         timed: &["lxc-copy -P {} -n base -N new"],
-        after: &["lxc-destroy -P {} -n new"],
-        code: 0,
+        floor: Some(("cp -a {}/base/rootfs {}/floor", CLEAR)),
+        ..PLAIN
     },
     Operation {
-        name: "rename of a dir container",
-        timed: &["lxc-copy -P {} -n other -N new -R"],
-        after: &["lxc-copy -P {} -n new -N other -R"],
-        code: 0,
+        name: "copy of a dir container",
+        ground: "xfs",
+        target: 0.20,
+        timed: &["lxc-copy -P {} -n base -N new"],
+        floor: Some(("cp -a --reflink=always {}/base/rootfs {}/floor", CLEAR)),
+        ..PLAIN
+    },
+    Operation {
+        name: "copy of a dir container",
+        ground: "btrfs",
+        target: 0.20,
+        timed: &["lxc-copy -P {} -n base -N new"],
+        floor: Some(("cp -a --reflink=always {}/base/rootfs {}/floor", CLEAR)),
+        ..PLAIN
+    },
+    Operation {
+        name: "copy of an image",
+        target: 0.05,
+        timed: &["lxc-copy -P {} -n image -N new"],
+        floor: Some(("cp --sparse=always {}/image/rootdev {}/floor", CLEAR)),
+        ..PLAIN
+    },
+    Operation {
+        name: "copy of an image",
+        ground: "xfs",
+        target: 0.003,
+        timed: &["lxc-copy -P {} -n image -N new"],
+        floor: Some(("cp --reflink=always {}/image/rootdev {}/floor", CLEAR)),
+        ..PLAIN
     },
     Operation {
         name: "snapshot of an overlay container",
+        target: 0.15,
         timed: &["lxc-snapshot -P {} -n over"],
-        after: &["lxc-snapshot -P {} -n over -d snap0"],
-        code: 0,
+        after: &["lxc-snapshot -P {} -n over -d snap1"],
+        ..PLAIN
+    },
+    Operation {
+        name: "restore of an overlay container in place",
+        target: 0.15,
+        timed: &["lxc-snapshot -P {} -n over -r snap0"],
+        after: &["hull --lxcpath {} recover --reclaim"],
+        ..PLAIN
+    },
+    Operation {
+        name: "restore of a btrfs container in place",
+        ground: "btrfs",
+        target: 0.4,
+        timed: &["lxc-snapshot -P {} -n sub -r snap0"],
+        after: &["hull --lxcpath {} recover --reclaim"],
+        ..PLAIN
+    },
+    Operation {
+        name: "rename of a dir container",
+        target: 0.02,
+        timed: &["lxc-copy -P {} -n other -N new -R"],
+        after: &["lxc-copy -P {} -n new -N other -R"],
+        floor: Some(("mv {}/other {}/floor", "mv {}/floor {}/other")),
+        ..PLAIN
+    },
+    Operation {
+        name: "destroy of a dir container returns",
+        target: 0.05,
+        before: &["lxc-copy -P {} -n base -N new"],
+        timed: &["lxc-destroy -P {} -n new"],
+        after: &["hull --lxcpath {} recover --reclaim"],
+        ..PLAIN
+    },
+    Operation {
+        name: "destroy of a dir container, to its end",
+        target: 0.8,
+        before: &["lxc-copy -P {} -n base -N new"],
+        timed: &["lxc-destroy -P {} -n new"],
+        also: &["hull --lxcpath {} recover --reclaim"],
+        after: &[],
+        ..PLAIN
+    },
+    Operation {
+        name: "ls -f, 1,000 stopped containers",
+        target: 0.3,
+        timed: &["lxc-ls -P {point}/many -f"],
+        after: &[],
+        floor: Some(("grep -r -c lxc.uts.name {point}/many", "true")),
+        ..PLAIN
     },
     Operation {
         name: "execute /bin/true",
+        target: 0.35,
         timed: &["lxc-execute -P {} -n base -- /bin/true"],
         after: &[],
-        code: 0,
+        floor: Some(("unshare -fmpiunC --mount-proc -R {}/base/rootfs /bin/true", "true")),
+        ..PLAIN
     },
-    Operation { name: "ls -f, four stopped containers", timed: &["lxc-ls -P {} -f"], after: &[], code: 0 },
+    Operation {
+        name: "overlay clone, execute /bin/true, destroy",
+        target: 0.35,
+        timed: &[
+            "lxc-copy -P {} -n base -N new -s -B overlay",
+            "lxc-execute -P {} -n new -- /bin/true",
+            "lxc-destroy -P {} -n new",
+        ],
+        after: &[],
+        ..PLAIN
+    },
+    Operation {
+        name: "attach /bin/true",
+        target: 0.30,
+        timed: &["lxc-attach -P {} -n runs -- /bin/true"],
+        after: &[],
+        ..PLAIN
+    },
     Operation {
         name: "copy of no such container",
+        target: 0.5,
         timed: &["lxc-copy -P {} -n none -N new"],
         after: &[],
         code: 1,
+        floor: Some(("busybox true", "true")),
+        ..PLAIN
     },
 ];
-
-/// Makes the containers that the operations work on.
-pub(crate) fn prepare(lxcpath: &Path, hull: &Path) -> Result<(), String> {
-    std::fs::create_dir_all(lxcpath).map_err(|e| format!("{}: {e}", lxcpath.display()))?;
-    let config = lxcpath.join("empty.conf");
-    std::fs::write(&config, "lxc.net.0.type = empty\n").map_err(|e| format!("{}: {e}", config.display()))?;
-    let template = hull.join("share/hull/templates/lxc-busybox");
-    for name in ["base", "other", "third"] {
-        let line = format!("lxc-create -P {{}} -n {name} -f {} -t {}", config.display(), template.display());
-        run(&line, lxcpath, Side::Hull(hull), 0)?;
-    }
-    run("lxc-copy -P {} -n third -N over -s -B overlay", lxcpath, Side::Hull(hull), 0)
-}
-
-/// Removes them.
-pub(crate) fn destroy_all(lxcpath: &Path, hull: &Path) -> Result<(), String> {
-    ["over", "third", "other", "base"]
-        .iter()
-        .try_for_each(|name| run(&format!("lxc-destroy -P {{}} -n {name}"), lxcpath, Side::Hull(hull), 0))
-}
-
-/// Carries the operation out and puts things back; only the former is timed.
-pub(crate) fn time(operation: &Operation, lxcpath: &Path, side: Side<'_>) -> Result<Duration, String> {
-    let begun = Instant::now();
-    operation.timed.iter().try_for_each(|line| run(line, lxcpath, side, operation.code))?;
-    let time = begun.elapsed();
-    operation.after.iter().try_for_each(|line| run(line, lxcpath, side, 0))?;
-    Ok(time)
-}
-
-fn run(line: &str, lxcpath: &Path, side: Side<'_>, code: i32) -> Result<(), String> {
-    let mut words = line.split(' ').map(|w| w.replace("{}", &lxcpath.display().to_string()));
-    let program = words.next().unwrap_or_default();
-    let program = match side {
-        Side::Stock => Path::new("/usr/bin").join(program),
-        Side::Hull(prefix) => prefix.join("bin").join(program),
-    };
-    let output = Command::new(&program)
-        .args(words)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|e| format!("{} cannot be run: {e}", program.display()))?;
-    if output.status.code() == Some(code) {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(format!("{} ({line}): {}: {}", program.display(), output.status, said.trim_end()))
-}

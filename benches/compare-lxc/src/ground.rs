@@ -1,0 +1,107 @@
+//! Scratch file systems of our own, with an lxcpath each, and the containers that the operations work on.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use crate::command::{self, Side};
+
+/// How large a file system is; its image is sparse.
+const SIZE: u64 = 16 << 30;
+
+/// The file systems.
+const KINDS: [&str; 3] = ["ext4", "xfs", "btrfs"];
+
+/// How many stopped containers there are to be listed.
+const MANY: usize = 1000;
+
+/// A file system on a loop device. Dropping it unmounts it; its image goes with the scratch directory.
+pub(crate) struct Ground {
+    pub(crate) kind: &'static str,
+    /// Where it is mounted.
+    pub(crate) point: PathBuf,
+}
+
+impl Ground {
+    /// One of each kind, in `scratch`, with containers that have the files of the archive `rootfs`.
+    pub(crate) fn all(scratch: &Path, hull: &Path, rootfs: &Path) -> Result<Vec<Self>, String> {
+        let grounds =
+            KINDS.map(|kind| Self::new(kind, scratch)).into_iter().collect::<Result<Vec<_>, _>>()?;
+        let config = scratch.join("config");
+        fs::write(&config, "lxc.net.0.type = empty\n").map_err(|e| format!("{}: {e}", config.display()))?;
+        for ground in &grounds {
+            ground.fill(hull, rootfs, &config)?;
+        }
+        Ok(grounds)
+    }
+
+    fn new(kind: &'static str, scratch: &Path) -> Result<Self, String> {
+        let (image, point) = (scratch.join(format!("{kind}.img")), scratch.join(kind));
+        let cannot = |e: std::io::Error| format!("cannot make {}: {e}", image.display());
+        File::create(&image).and_then(|file| file.set_len(SIZE)).map_err(cannot)?;
+        fs::create_dir(&point).map_err(cannot)?;
+        let options = match kind {
+            "xfs" => "-q -m reflink=1",
+            "btrfs" => "-q",
+            _ => "-q -F -E lazy_itable_init=0,lazy_journal_init=0",
+        };
+        command::plain(&format!("mkfs.{kind} {options} {}", image.display()))?;
+        command::plain(&format!("mount -o loop {} {}", image.display(), point.display()))?;
+        let ground = Self { kind, point };
+        fs::create_dir(ground.point.join("lxc")).map_err(cannot)?;
+        Ok(ground)
+    }
+
+    fn fill(&self, hull: &Path, rootfs: &Path, config: &Path) -> Result<(), String> {
+        let run = |line: &str| command::timed(line, self, Side::Hull(hull), 0).map(drop);
+        let create = |name: &str, store: &str| {
+            run(&format!(
+                "hull --lxcpath {{}} create {name} --store {store} --config {} --archive {}",
+                config.display(),
+                rootfs.display()
+            ))
+        };
+        create("base", "dir")?;
+        create("other", "dir")?;
+        create("image", "loop --size 2G")?;
+        run("lxc-copy -P {} -n base -N over -s -B overlay")?;
+        run("lxc-snapshot -P {} -n over")?;
+        run("lxc-snapshot -P {} -n image")?;
+        match self.kind {
+            "btrfs" => {
+                create("sub", "btrfs")?;
+                run("lxc-snapshot -P {} -n sub")
+            }
+            "ext4" => {
+                run("lxc-copy -P {} -n base -N runs -s -B overlay")?;
+                run("lxc-start -P {} -n runs -- /bin/sleep 1000000")?;
+                self.make_many()
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Containers that are only listed.
+    fn make_many(&self) -> Result<(), String> {
+        for number in 0..MANY {
+            let home = self.point.join(format!("many/c{number:04}"));
+            let text = format!(
+                "lxc.net.0.type = empty\nlxc.rootfs.path = dir:{0}/rootfs\nlxc.uts.name = c{number:04}\n",
+                home.display()
+            );
+            let made =
+                fs::create_dir_all(home.join("rootfs")).and_then(|()| fs::write(home.join("config"), text));
+            made.map_err(|e| format!("cannot make {}: {e}", home.display()))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Ground {
+    fn drop(&mut self) {
+        // Nobody may be left in what is unmounted.
+        let _ = command::plain(&format!("lxc-stop -k -P {}/lxc -n runs", self.point.display()));
+        if let Err(why) = command::plain(&format!("umount -R {}", self.point.display())) {
+            eprintln!("{} stays mounted: {why}", self.point.display());
+        }
+    }
+}
