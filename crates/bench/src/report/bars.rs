@@ -122,10 +122,11 @@ fn axis(scale: &Scale, unit: Unit) -> String {
     let mut svg = String::from(
         "<div class=\"row axis\"><span></span><svg width=\"100%\" height=\"16\" aria-hidden=\"true\">",
     );
-    for (number, tick) in scale.ticks().into_iter().enumerate() {
+    let ticks = scale.ticks();
+    for (number, &tick) in ticks.iter().enumerate() {
         let at = scale.at(tick);
-        // Narrow screens show every other one.
-        let class = if number.is_multiple_of(2) { "" } else { " class=\"odd\"" };
+        // Narrow screens have room for the first and the last.
+        let class = if number == 0 || number + 1 == ticks.len() { "" } else { " class=\"between\"" };
         let anchor = if at < 0.06 {
             "start"
         } else if at > 0.94 {

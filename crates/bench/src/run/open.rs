@@ -91,9 +91,12 @@ fn furnished(mut site: Site, need: u64) -> Result<(Site, (u64, Bytes))> {
 /// Makes the place of a site.
 fn plot(request: &Request, spec: &StoreSpec, number: usize, work: &Path, archive: &Path) -> Result<Plot> {
     let registration = request.registry.resolve(spec.driver.as_str())?;
-    if let Availability::Missing { why, remedy } = (registration.probe)(&spec.settings) {
-        return Err(Error::new(ErrorKind::Unsupported, format!("{why}: {remedy}")));
-    }
+    let probed = match (registration.probe)(&spec.settings) {
+        Availability::Ready { notes } => notes,
+        Availability::Missing { why, remedy } => {
+            return Err(Error::new(ErrorKind::Unsupported, format!("{why}: {remedy}")));
+        }
+    };
     let make = |path: PathBuf| match fs::create_dir(&path) {
         Ok(()) => Ok(path),
         Err(e) => {
@@ -128,7 +131,7 @@ fn plot(request: &Request, spec: &StoreSpec, number: usize, work: &Path, archive
         filesystem: String::new(),
         mount_options: String::new(),
         clones_by: String::new(),
-        notes: Vec::new(),
+        notes: probed,
     };
     if let Ground::Directory(dir) = &ground {
         (facts.filesystem, facts.mount_options) = filesystem_of(dir);

@@ -45,7 +45,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "STATES", value_delimiter = ',', value_parser = cache)]
     caches: Vec<Cache>,
     /// Only these workloads
-    #[arg(short, long, value_name = "WORKLOADS", value_delimiter = ',')]
+    #[arg(short, long, value_name = "WORKLOADS", value_delimiter = ',', value_parser = hull_bench::workload_ids())]
     only: Vec<String>,
     /// Directory for the archive, journals and scratch stores
     #[arg(long, value_name = "DIR", default_value = "/var/tmp")]
