@@ -151,16 +151,16 @@ fn a_store_that_is_given_is_left_as_it_was() {
     require_nothing_left(&work, &[]);
 }
 
-/// A run that would go on for long, once it has taken samples that count.
-fn under_way(work: &Path, words: &[&str]) -> Child {
-    let endless =
-        ["--quick", "--only", "clone,fan-out", "--rounds", "10000", "--scratch=dir@ext4,loop@ext4", "--json"];
+/// A run that would go on for long, once it has taken samples that count. The clones of one of its stores appear in the
+/// directory `below` of the run's own directory in `dir`.
+fn under_way(work: &Path, words: &[&str], (dir, below): (&Path, &str)) -> Child {
+    let endless = ["--quick", "--only", "clone,fan-out", "--rounds", "10000", "--json"];
     let child = bench(work, &[&endless[..], words].concat()).spawn().expect("hull runs");
-    // The mounts are the process's own; clones come and go in them.
+    // The mounts of scratch stores are the process's own.
     let seen = || {
-        let run = names(work).into_iter().find(|name| name.starts_with("hull-bench-"))?;
-        let root = PathBuf::from(format!("/proc/{}/root", child.id()));
-        let clone = root.join(work.strip_prefix("/").ok()?).join(run).join("scratch0/volumes/cloned");
+        let root = PathBuf::from(format!("/proc/{}/root", child.id())).join(dir.strip_prefix("/").ok()?);
+        let run = names(&root).into_iter().find(|name| name.starts_with("hull-bench-"))?;
+        let clone = root.join(run).join(below).join("cloned");
         std::fs::metadata(clone).ok().map(|meta| (meta.ino(), meta.ctime_nsec()))
     };
     let deadline = Instant::now() + PATIENCE;
@@ -179,9 +179,31 @@ fn ctrl_c_keeps_what_was_measured_and_cleans_up() {
         return;
     }
     let dir = scratch();
-    let work = dir.path();
+    interrupted(dir.path(), &["--scratch=dir@ext4,loop@ext4"], (dir.path(), "scratch0/volumes"));
+}
+
+#[test]
+fn ctrl_c_takes_everything_out_of_stores_that_were_given() {
+    let dir = scratch();
+    let [work, place, other] = ["work", "place", "other"].map(|name| dir.path().join(name));
+    for path in [&work, &place, &other] {
+        std::fs::create_dir(path).expect("a directory");
+    }
+    let mut stores = vec![format!("dir:{}", place.display())];
+    if rustix::process::geteuid().is_root() {
+        // Mounting takes root.
+        stores.push(format!("overlay:{}", other.display()));
+    }
+    let words: Vec<&str> = stores.iter().flat_map(|store| ["--store", store]).collect();
+    interrupted(&work, &words, (&place, ""));
+    assert!(names(&place).is_empty() && names(&other).is_empty());
+}
+
+/// Interrupts a run, and looks at what it kept and what it left.
+fn interrupted(work: &Path, stores: &[&str], clones: (&Path, &str)) {
     let json = work.join("r.json");
-    let child = under_way(work, &["--save", json.to_str().expect("text")]);
+    let words = [stores, &["--save", json.to_str().expect("text")]].concat();
+    let child = under_way(work, &words, clones);
     rustix::process::kill_process(Pid::from_child(&child), Signal::INT).expect("the signal is sent");
     let output = child.wait_with_output().expect("hull ends");
     assert_eq!(output.status.code(), Some(130), "{}", said(&output));
@@ -204,7 +226,7 @@ fn even_sigkill_leaves_no_mount_and_no_device() {
     }
     let dir = scratch();
     let work = dir.path();
-    let mut child = under_way(work, &[]);
+    let mut child = under_way(work, &["--scratch=dir@ext4,loop@ext4"], (work, "scratch0/volumes"));
     child.kill().expect("the signal is sent");
     child.wait().expect("hull ends");
     let run = names(work);
