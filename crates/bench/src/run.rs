@@ -16,7 +16,7 @@ use crate::request::{Listener, Request};
 use crate::results::{Cache, Reason, Results, SCHEMA, Settings, VERSION};
 use crate::site::Site;
 use crate::trial::Trial;
-use crate::workload::{Bout, Fit, Tools, Workload};
+use crate::workload::{Bout, Definition, Fit, Tools, Workload};
 use collect::Collector;
 
 /// What became of a run.
@@ -106,30 +106,27 @@ struct Course<'a> {
 struct Lane<'a> {
     site: &'a Site,
     bout: Box<dyn Bout + 'a>,
+    /// How many volumes there were before.
+    volumes: usize,
 }
 
 impl Course<'_> {
     /// In how many rounds `workloads` are measured on one store.
     fn parts(&self, workloads: &[&'static dyn Workload]) -> u64 {
-        let options = &self.request.options;
-        let rounds = |w: &&dyn Workload| {
-            let definition = w.definition();
-            let counted = definition.rounds.of(options.rounds);
-            options
-                .caches
-                .iter()
-                .map(|cache| self.rounds(*cache, definition.has_cold(), counted))
-                .sum::<u32>()
-        };
+        let caches = &self.request.options.caches;
+        let rounds =
+            |w: &&dyn Workload| caches.iter().map(|cache| self.rounds(*cache, w.definition())).sum::<u32>();
         workloads.iter().map(|w| u64::from(rounds(w))).sum()
     }
 
     /// The rounds with one state of the cache, those that do not count included.
-    fn rounds(&self, cache: Cache, has_cold: bool, counted: u32) -> u32 {
+    fn rounds(&self, cache: Cache, definition: &Definition) -> u32 {
+        let options = &self.request.options;
+        let counted = definition.rounds.of(options.rounds);
         match cache {
-            Cache::Warm => counted + self.request.options.warmup,
+            Cache::Warm => counted + definition.rounds.warmup(options.warmup),
             // There is nothing to warm up.
-            Cache::Cold if has_cold => counted,
+            Cache::Cold if definition.has_cold() => counted,
             Cache::Cold => 0,
         }
     }
@@ -153,17 +150,21 @@ impl Course<'_> {
                 continue;
             }
             self.tell(definition.title, &site.facts.name);
+            let volumes = site.volumes();
             match workload.prepare(site, self.tools) {
-                Ok(Fit::Ready(bout)) => lanes.push(Lane { site, bout }),
+                Ok(Fit::Ready(bout)) => lanes.push(Lane { site, bout, volumes }),
                 Ok(Fit::Unfit(why)) => absent(into, Reason::NotApplicable, why),
-                Err(e) => self.failed(definition.id, &site.facts.name, None, &e, into),
+                Err(e) => {
+                    self.failed(definition.id, &site.facts.name, None, &e, into);
+                    site.tidy(volumes);
+                }
             }
         }
         let missing = sites.len() as u64 - lanes.len() as u64;
         self.done += missing * self.parts(&[workload]);
         for &cache in &self.request.options.caches {
             let counted = definition.rounds.of(self.request.options.rounds);
-            let rounds = self.rounds(cache, definition.has_cold(), counted);
+            let rounds = self.rounds(cache, definition);
             for round in 0..rounds {
                 random.shuffle(&mut lanes);
                 let seed = random.next();
@@ -184,8 +185,7 @@ impl Course<'_> {
                         Err(e) => {
                             self.failed(definition.id, &lane.site.facts.name, Some(cache), &e, into);
                             self.done += u64::from(rounds - round - 1);
-                            // It may have left volumes: they go with the site.
-                            let _ = lane.bout.finish();
+                            lane.site.tidy(lane.volumes);
                         }
                     }
                 }
@@ -195,6 +195,7 @@ impl Course<'_> {
         for mut lane in lanes {
             if let Err(e) = lane.bout.finish() {
                 self.failed(definition.id, &lane.site.facts.name, None, &e, into);
+                lane.site.tidy(lane.volumes);
             }
         }
     }

@@ -269,6 +269,21 @@ impl Site {
         }
     }
 
+    /// How many volumes there are.
+    pub(crate) fn volumes(&self) -> usize {
+        self.made.borrow().len()
+    }
+
+    /// Removes what a workload that failed has left: all volumes but the first `keep`. What cannot be removed is tried
+    /// again when the site is closed.
+    pub(crate) fn tidy(&self, keep: usize) {
+        let left: Vec<Locator> = self.made.borrow().iter().skip(keep).rev().cloned().collect();
+        for at in left {
+            let _ = self.destroy(&at);
+        }
+        let _ = self.reclaim();
+    }
+
     /// Removes all that the run has made here. Goes on after a failure; what could not be removed is returned.
     pub(crate) fn close(self) -> Vec<Error> {
         let mut failed = Vec::new();

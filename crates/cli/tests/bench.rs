@@ -138,7 +138,9 @@ fn a_store_that_is_given_is_left_as_it_was() {
     }
     std::fs::write(place.join("precious"), "precious").expect("a file");
     let store = format!("dir:{}", place.display());
-    let words = ["--quick", "--rounds", "2", "--json", "--store", &store];
+    // The directory of the run itself, too.
+    let own = format!("dir:{}", work.display());
+    let words = ["--quick", "--rounds", "2", "--json", "--store", &store, "--store", &own];
     let only = ["--only", "create,clone,snapshot,restore,rename,destroy,depth,metadata,data,space"];
     let output = ran(bench(&work, &[&words[..], &only].concat()));
     assert!(output.status.success(), "{}", said(&output));
@@ -251,6 +253,56 @@ fn a_store_without_room_is_refused_and_stays_as_it_was() {
     assert!(line.contains(&store) && line.contains("needs about") && line.contains("make room"), "{line}");
     assert_eq!(names(small.path()), before);
     require_nothing_left(dir.path(), &[]);
+}
+
+#[test]
+fn a_workload_that_fails_on_one_store_is_told_and_the_others_go_on() {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    use std::os::unix::process::CommandExt;
+    const NOBODY: u32 = 65534;
+    let dir = scratch();
+    let work = dir.path();
+    // To look into an overlay it must be mounted, which a user may not; to clone one he may.
+    let stores = [format!("dir:{}", work.display()), format!("overlay:{}", work.display())];
+    let words = ["--quick", "--rounds", "1", "--json", "--only", "clone,snapshot,restore,copy-up,rename"];
+    let words = [&words[..], &["--store", &stores[0], "--store", &stores[1]]].concat();
+    let mut command = bench(work, &words);
+    if rustix::process::geteuid().is_root() {
+        // Where it was built, others may not look.
+        let program = work.join("hull");
+        std::fs::copy(env!("CARGO_BIN_EXE_hull"), &program).expect("a copy");
+        chown(work, Some(NOBODY), Some(NOBODY)).expect("it is given away");
+        std::fs::set_permissions(work, PermissionsExt::from_mode(0o755)).expect("it is opened");
+        let arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
+        let mut other = Command::new(program);
+        other.args(arguments).uid(NOBODY).gid(NOBODY).env("HOME", work).env("XDG_STATE_HOME", work);
+        other.env("XDG_RUNTIME_DIR", work).current_dir("/").stdin(Stdio::null());
+        command = other;
+    }
+    let output = ran(command);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let results = results(&String::from_utf8_lossy(&output.stdout));
+    let failed: Vec<(&str, &str)> = results
+        .absent
+        .iter()
+        .filter(|a| a.reason == Reason::Failed)
+        .map(|a| (a.store.as_str(), a.workload.as_str()))
+        .collect();
+    let overlay = stores[1].as_str();
+    assert_eq!(
+        failed,
+        [(overlay, "snapshot"), (overlay, "restore"), (overlay, "copy-up")],
+        "{:?}",
+        results.absent
+    );
+    // What failed left nothing in the way of the next one.
+    assert!(results.absent.iter().all(|a| !a.why.contains("is there already")), "{:?}", results.absent);
+    for row in ["clone", "rename"] {
+        assert!(stores.iter().all(|store| results.of(row, store).next().is_some()), "{row}");
+    }
+    assert!(results.of("copy-up-large", &stores[0]).next().is_some());
+    let left: BTreeSet<String> = names(work).into_iter().filter(|n| n.starts_with("hull-bench-")).collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]

@@ -106,14 +106,15 @@ fn plot(request: &Request, spec: &StoreSpec, number: usize, work: &Path, archive
     };
     let state = make(work.join(format!("state{number}")))?;
     let mount_point = make(work.join(format!("mount{number}")))?;
-    let run = work.file_name().unwrap_or_default();
+    // Two stores of a run may share a directory or pool, and one of them the directory of the run itself.
+    let mut own = work.file_name().unwrap_or_default().to_owned();
+    own.push(format!("-{number}"));
     let mut scratch = None;
     let (ground, settled) = match &spec.place {
-        Place::Directory(path) => (Ground::Directory(make(path.join(run))?), vec![path.clone()]),
+        Place::Directory(path) => (Ground::Directory(make(path.join(own))?), vec![path.clone()]),
         Place::Pool(path) => {
-            let mut name = run.to_owned();
-            name.push("-");
-            (Ground::Pool(path.join(name)), Vec::new())
+            own.push("-");
+            (Ground::Pool(path.join(own)), Vec::new())
         }
         Place::Scratch(kind) => {
             let dir = work.join(format!("scratch{number}"));

@@ -115,6 +115,16 @@ impl Rounds {
             Self::Quarter => rounds.div_ceil(4),
         }
     }
+
+    /// How many of `warmup` rounds that do not count come before them: fewer where a round takes long, none where it
+    /// warms itself up.
+    pub(crate) fn warmup(self, warmup: u32) -> u32 {
+        match self {
+            Self::All => warmup,
+            Self::Half => warmup.min(1),
+            Self::Quarter => 0,
+        }
+    }
 }
 
 /// One quantity.
