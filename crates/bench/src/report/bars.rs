@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::markup::{capital, escape, percent};
+use super::markup::{capital, escape, hue, percent};
 use super::scale::{self, Scale};
 use crate::results::{Cache, Measurement, Results, RowFacts};
 use crate::units::{Unit, times};
@@ -49,7 +49,8 @@ pub(super) fn figure(results: &Results, row: &RowFacts, cache: Cache) -> String 
         };
         let _ = writeln!(
             text,
-            "<div class=\"row s{at}\"><span class=\"name\">{}</span>{}<span class=\"value\">{number} <small>{unit}</small></span>{ratio}</div>",
+            "<div class=\"row {}\"><span class=\"name\">{}</span>{}<span class=\"value\">{number} <small>{unit}</small></span>{ratio}</div>",
+            hue(at),
             escape(name),
             drawing(m, &scale, row.unit, name),
         );

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::markup::{capital, escape, percent};
+use super::markup::{capital, escape, hue, percent};
 use super::scale::{self, Scale, spread};
 use crate::results::{Measurement, Results, RowFacts};
 use crate::units::count;
@@ -63,7 +63,7 @@ pub(super) fn figure(results: &Results, row: &RowFacts) -> String {
         let place = |m: &Measurement| (across(m.x.unwrap_or(1) as f64), down(m.summary.median));
         let Some(last) = points.last().copied() else { continue };
         ends.push((at, store.name.as_str(), place(last).1, last));
-        let _ = write!(text, "<g class=\"s{at}\">");
+        let _ = write!(text, "<g class=\"{}\">", hue(at));
         for pair in points.windows(2) {
             let ((x1, y1), (x2, y2)) = (place(pair[0]), place(pair[1]));
             let _ = write!(
@@ -128,8 +128,9 @@ fn labels(ends: &[(usize, &str, f64, &Measurement)]) -> String {
     for ((at, name, place, _), label) in ends.iter().zip(placed) {
         let _ = write!(
             text,
-            "<g class=\"s{at}\"><line class=\"leader\" x1=\"2\" y1=\"{place:.1}\" x2=\"14\" y2=\"{label:.1}\"/>\
+            "<g class=\"{}\"><line class=\"leader\" x1=\"2\" y1=\"{place:.1}\" x2=\"14\" y2=\"{label:.1}\"/>\
              <text x=\"18\" y=\"{:.1}\">{}</text></g>",
+            hue(*at),
             label + 4.0,
             escape(name)
         );
@@ -146,7 +147,8 @@ fn legend(ends: &[(usize, &str, f64, &Measurement)], row: &RowFacts) -> String {
     for (at, name, _, last) in sorted {
         let _ = write!(
             text,
-            "<li class=\"s{at}\"><i></i>{} <span>{} at {}</span></li>",
+            "<li class=\"{}\"><i></i>{} <span>{} at {}</span></li>",
+            hue(*at),
             escape(name),
             row.unit.show(last.summary.median),
             count(last.x.unwrap_or(1))

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::markup::{capital, escape};
+use super::markup::{capital, escape, hue};
 use crate::results::{Cache, Results, RowFacts};
 use crate::units::times;
 
@@ -30,7 +30,7 @@ pub(super) fn table(results: &Results) -> String {
     }
     text.push_str("</p>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"all operations on all stores\"><table class=\"heat\"><thead><tr><th></th>");
     for (at, store) in results.stores.iter().enumerate() {
-        let _ = write!(text, "<th class=\"s{at}\" scope=\"col\">{}</th>", head(&store.name));
+        let _ = write!(text, "<th class=\"{}\" scope=\"col\">{}</th>", hue(at), head(&store.name));
     }
     text.push_str("</tr></thead>\n<tbody>\n");
     for workload in &results.workloads {

@@ -37,6 +37,11 @@ pub(super) fn capital(text: &str) -> String {
     chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
+/// The class that has the colour of the store number `at`. There are nine; more stores than that share them.
+pub(super) fn hue(at: usize) -> String {
+    format!("s{}", at % 9)
+}
+
 /// A position in percent, short.
 pub(super) fn percent(part: f64) -> String {
     format!("{:.2}%", part.clamp(0.0, 1.0) * 100.0)

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::markup::{capital, escape, prose};
+use super::markup::{capital, escape, hue, prose};
 use super::{bars, curves, heat};
 use crate::results::{Cache, Reason, Results};
 use crate::units::{Unit, count};
@@ -173,7 +173,8 @@ fn method(results: &Results) -> String {
         };
         let _ = writeln!(
             text,
-            "<tr class=\"s{at}\"><th scope=\"row\"><i></i>{}</th><td>{}</td><td>{}</td><td class=\"code\">{}</td></tr>",
+            "<tr class=\"{}\"><th scope=\"row\"><i></i>{}</th><td>{}</td><td>{}</td><td class=\"code\">{}</td></tr>",
+            hue(at),
             escape(&store.name),
             escape(&store.clones_by),
             escape(&on),
