@@ -4,10 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use hull_storage::{
-    Access, Activation, Bytes, CloneMode, Driver, DriverName, Effort, Error, ErrorKind, Locator, Placement,
-    Reclaim, Result, Store, VolumeSpec, host,
+    Access, Activation, Bytes, CloneMode, Cost, Driver, DriverName, Effort, Error, ErrorKind, Locator,
+    Method, Placement, Reclaim, Result, Store, VolumeSpec, host,
 };
 
 use crate::cache;
@@ -122,6 +123,18 @@ impl Site {
         let chosen =
             self.store.method(&self.parent()?, Some(self.driver), &place, mode, Access::ReadWrite)?;
         Ok(chosen.1.to_string())
+    }
+
+    /// How long a curve may take in one round: longer where a clone costs the same whatever is cloned, for there a long
+    /// curve is what is of interest.
+    pub(crate) fn patience(&self) -> Result<Duration> {
+        const LONGER: u32 = 4;
+        let place = self.place("offer")?;
+        let mode = CloneMode::SnapshotElseCopy;
+        let chosen =
+            self.store.method(&self.parent()?, Some(self.driver), &place, mode, Access::ReadWrite)?;
+        let constant = matches!(chosen.1, Method::Clone(offer) if offer.cost == Cost::Constant);
+        Ok(Duration::from_secs(self.sizes.curve_seconds) * if constant { LONGER } else { 1 })
     }
 
     /// How a volume of the store is mounted.

@@ -20,9 +20,12 @@ pub fn html(results: &Results) -> String {
         escape(&title)
     );
     text.push_str(&header(results, &title));
-    text.push_str("<main>\n<section><h2>At a glance</h2>\n");
-    text.push_str(&heat::table(results));
-    text.push_str("</section>\n");
+    text.push_str("<main>\n");
+    if results.measurements.iter().any(|m| m.x.is_none()) {
+        text.push_str("<section><h2>At a glance</h2>\n");
+        text.push_str(&heat::table(results));
+        text.push_str("</section>\n");
+    }
     for workload in &results.workloads {
         text.push_str(&section(results, workload));
     }

@@ -1,6 +1,6 @@
 //! How cloning gets dearer the more clones there are.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use hull_storage::{Locator, Result};
 
@@ -15,7 +15,7 @@ const DEFINITION: Definition = Definition {
     id: "fan-out",
     title: "Clones of one parent",
     what: "Clones of the parent are made one after another and kept, 1,000 of them in a full run. At 1, 2, 5, 10, 20, \
-50 clones and so on the row has the times of the last clones made until then, at most eight. A store that copies ends \
+50 clones and so on the row has the times of the last clones made until then, at most eight, before which everything is written out. A store that copies ends \
 where a round has taken as long as a curve may, or half of the room that there was is taken; the results say where.",
     rows: &[Row::curve("fan-out", "clone, by clones there are", "clones of one parent")],
     rounds: Rounds::Quarter,
@@ -42,9 +42,8 @@ struct Fanning<'a> {
 impl Bout for Fanning<'_> {
     fn sample(&mut self, trial: &mut Trial<'_>) -> Result<()> {
         let most = self.site.sizes.fan_out;
-        let budget = Duration::from_secs(self.site.sizes.curve_seconds);
+        let budget = self.site.patience()?;
         let room = self.site.available()?;
-        self.site.settle(trial.cache())?;
         let begun = Instant::now();
         let mut before = 0;
         'curve: for point in points(most) {
@@ -54,9 +53,14 @@ impl Bout for Fanning<'_> {
                     trial.truncate(format!("ends at {} clones of {most}: {why}", self.made.len()));
                     break 'curve;
                 }
+                let counts = number + WINDOW > point;
+                if counts && (number == before + 1 || number + WINDOW == point + 1) {
+                    // The first that counts: nothing is left to be written of those that do not.
+                    self.site.settle(trial.cache())?;
+                }
                 let clone_begun = Instant::now();
                 self.made.push(self.site.clone(&format!("fan{number}"))?);
-                if number + WINDOW > point {
+                if counts {
                     trial.record_at("fan-out", point, clone_begun.elapsed().as_secs_f64());
                 }
             }
