@@ -86,8 +86,10 @@ fn every_workload_is_measured_on_every_scratch_store_and_nothing_is_left() {
     let work = dir.path();
     let (json, html) = (work.join("r.json"), work.join("r.html"));
     let files = ["--save", json.to_str().expect("text"), "--html", html.to_str().expect("text")];
-    let output =
-        ran(bench(work, &[&["--scratch", "--quick", "--rounds", "1", "--json"][..], &files].concat()));
+    let output = ran(bench(
+        work,
+        &[&["--scratch", "--quick", "--rounds", "1", "--warmup", "0", "--json"][..], &files].concat(),
+    ));
     assert!(output.status.success(), "{}", said(&output));
     let results = results(&String::from_utf8_lossy(&output.stdout));
     assert!(results.complete && !results.has_failures(), "{:?}", results.absent);
@@ -140,8 +142,8 @@ fn a_store_that_is_given_is_left_as_it_was() {
     let store = format!("dir:{}", place.display());
     // The directory of the run itself, too.
     let own = format!("dir:{}", work.display());
-    let words = ["--quick", "--rounds", "2", "--json", "--store", &store, "--store", &own];
-    let only = ["--only", "create,clone,snapshot,restore,rename,destroy,depth,metadata,data,space"];
+    let words = ["--quick", "--rounds", "2", "--warmup", "0", "--json", "--store", &store, "--store", &own];
+    let only = ["--only", "create,clone,snapshot,restore,rename,destroy,depth,metadata,space"];
     let output = ran(bench(&work, &[&words[..], &only].concat()));
     assert!(output.status.success(), "{}", said(&output));
     let results = results(&String::from_utf8_lossy(&output.stdout));

@@ -38,6 +38,9 @@ pub(crate) struct Args {
     /// Samples of each row
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rounds: Option<u32>,
+    /// Rounds before them that do not count
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=1000))]
+    warmup: Option<u32>,
     /// Seed of the order in which stores take their turns
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -60,7 +63,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     compare: Option<PathBuf>,
     /// Measure nothing: take the results from this file
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["store", "scratch", "rootfs", "quick", "rounds", "seed", "caches", "only", "save", "dry_run"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["store", "scratch", "rootfs", "quick", "rounds", "warmup", "seed", "caches", "only", "save", "dry_run"])]
     from: Option<PathBuf>,
     /// Say what the workloads are, and do nothing
     #[arg(long)]
@@ -136,6 +139,7 @@ fn tell(results: &Results, old: Option<&Results>, files: output::Files, json: bo
 fn request(args: &Args, context: &Context) -> Result<Request, Failure> {
     let mut options = if args.quick { Options::quick() } else { Options::full() };
     options.rounds = args.rounds.unwrap_or(options.rounds);
+    options.warmup = args.warmup.unwrap_or(options.warmup);
     options.seed = args.seed.unwrap_or(options.seed);
     if !args.caches.is_empty() {
         options.caches.clone_from(&args.caches);
