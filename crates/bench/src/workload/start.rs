@@ -26,6 +26,9 @@ impl Workload for Start {
     }
 
     fn prepare<'a>(&self, site: &'a Site, tools: &'a Tools) -> Result<Fit<'a>> {
+        if !tools.privileged {
+            return Ok(Fit::Unfit("a container's root file system is mounted, which takes root".into()));
+        }
         let Some(starter) = &tools.starter else {
             return Ok(Fit::Unfit("no program here starts containers".into()));
         };

@@ -95,11 +95,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Outcome {
         return Ok(ExitCode::SUCCESS);
     }
     let progress = Progress::new(context.quiet)?;
-    let request = Request { cancel: progress.flag(), ..request };
     let cancel = progress.flag();
-    if request.privileged {
-        hull_bench::isolate()?;
-    }
+    let privileged = request.privileged && isolated(&request, context)?;
+    let request = Request { cancel: progress.flag(), privileged, ..request };
     let meter = Meter::new(context.quiet);
     let finished = hull_bench::run(request, &meter);
     drop(meter);
@@ -116,6 +114,22 @@ pub(super) fn run(args: &Args, context: &Context) -> Outcome {
         }
         () if !finished.leftovers.is_empty() => Err(Failure::new("not everything could be removed")),
         () => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Gives this process mounts of its own; `false` where it may not mount, and need not.
+fn isolated(request: &Request, context: &Context) -> Result<bool, Failure> {
+    let Err(e) = hull_bench::isolate() else { return Ok(true) };
+    let needs_it = request.stores.iter().any(|store| matches!(store.place, hull_bench::Place::Scratch(_)));
+    let why = format!("this process may not mount, although it is root's ({e})");
+    match needs_it {
+        true => {
+            Err(Failure::new(format!("{why}: scratch stores need CAP_SYS_ADMIN; name stores with --store")))
+        }
+        false => {
+            context.warn(&format!("{why}: what needs a mount is not measured"));
+            Ok(false)
+        }
     }
 }
 
