@@ -8,7 +8,7 @@ use std::process::ExitCode;
 pub(crate) type Outcome = Result<ExitCode, Failure>;
 
 /// The exit code of what Ctrl-C ended: 128 and SIGINT, as shells have it.
-const CANCELLED: u8 = 130;
+pub(crate) const CANCELLED: u8 = 130;
 
 /// Why a command did not do what it was asked.
 #[derive(Debug)]

@@ -53,7 +53,15 @@ mod tests {
         for what in ["man", "completions"] {
             run(Path::new(what), dir.path()).unwrap();
         }
-        for file in ["hull.1", "hull-volume-clone.1", "lxc-copy.1", "hull.bash", "_lxc-ls", "hull.fish"] {
+        for file in [
+            "hull.1",
+            "hull-volume-clone.1",
+            "hull-bench.1",
+            "lxc-copy.1",
+            "hull.bash",
+            "_lxc-ls",
+            "hull.fish",
+        ] {
             assert!(dir.path().join(file).is_file(), "{file}");
         }
         assert!(run(Path::new("nonsense"), dir.path()).is_err());

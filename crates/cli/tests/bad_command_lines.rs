@@ -56,6 +56,20 @@ hull rename good
 hull destroy
 hull doctor a b
 hull recover extra
+hull bench
+hull bench extra
+hull bench --store dir
+hull bench --store dir: --quick
+hull bench --store dir:relative
+hull bench --store lvm:a/b/c
+hull bench --store zfs:a//b
+hull bench --scratch=nonsense
+hull bench --scratch --rounds 0
+hull bench --scratch --rounds x
+hull bench --scratch --seed -1
+hull bench --scratch --caches lukewarm
+hull bench --scratch --only nonsense
+hull bench --from {dir}/r.json --quick
 hull volume
 hull volume nonsense
 hull volume create
@@ -74,6 +88,23 @@ hull -P '' ls
 
 /// Requests that are understood and refused.
 const REFUSED: &str = "
+hull bench --store nonsense:{dir}
+hull bench --store nbd:{dir}
+hull bench --store dir:{dir}/nothing
+hull bench --store dir:{dir}/not-an-archive
+hull bench --store dir:{dir} --rootfs {dir}/nothing
+hull bench --store dir:{dir} --rootfs /dev/null
+hull bench --store dir:{dir} --rootfs generate:files=0
+hull bench --store dir:{dir} --rootfs generate:colour=1
+hull bench --store dir:{dir} --rootfs {dir}/not-an-archive --quick --work {dir}
+hull bench --store dir:{dir} --store dir:{dir}
+hull bench --store dir:{dir} --work {dir}/nothing
+hull bench --store dir:{dir} --save {dir}/nothing/r.json
+hull bench --store dir:{dir} --html {dir}
+hull bench --store dir:{dir} --compare {dir}/nothing
+hull bench --store dir:{dir} --compare {dir}/not-an-archive
+hull bench --from {dir}/nothing
+hull bench --from {dir}/not-an-archive
 hull info nothing
 hull info ''
 hull info .

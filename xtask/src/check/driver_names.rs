@@ -15,6 +15,7 @@ const NAMES: &[&str] = &["aufs", "btrfs", "loop", "lvm", "nbd", "overlay", "over
 
 /// The generic code.
 const CHECKED: &[&str] = &[
+    "crates/bench",
     "crates/container",
     "crates/cgroup",
     "crates/ipc",

@@ -1,6 +1,7 @@
 //! `hull`: the commands for people.
 
 mod attach;
+mod bench;
 mod clone;
 mod config;
 mod context;
@@ -73,6 +74,7 @@ enum Command {
     #[command(visible_alias = "rm")]
     Destroy(destroy::Args),
     Config(config::Args),
+    Bench(bench::Args),
     Doctor(doctor::Args),
     Recover(recover::Args),
     Volume(volume::Args),
@@ -135,6 +137,7 @@ fn dispatch(parsed: Hull) -> Outcome {
         Command::Resize(args) => resize::run(args, &context),
         Command::Destroy(args) => destroy::run(args, &context),
         Command::Config(args) => config::run(args, &context),
+        Command::Bench(args) => bench::run(args, &context),
         Command::Doctor(args) => doctor::run(args, &context),
         Command::Recover(args) => recover::run(args, &context),
         Command::Volume(args) => volume::run(args, &context),
