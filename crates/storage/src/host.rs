@@ -13,7 +13,7 @@ use hull_mount::{DetachedMount, MountSource};
 use hull_sys::lock::{Contention, Kind};
 use hull_treecopy::{CopyOptions, ImageOptions, Observer};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::pipe::SpliceFlags;
 
@@ -157,7 +157,10 @@ impl Host for RealHost {
         let options = ImageOptions { zeroed: to.zeroed, share: true, observer: &*self.observer };
         hull_treecopy::copy_image(from.file.as_fd(), to.file.as_fd(), from.size.0, &options)
             .map_err(|e| Error::tree("cannot copy the blocks of a volume", e))?;
-        // What is done with the copy next may open it by another way than its page cache.
+        if self.durability == Durability::Crash {
+            // Whoever reads it past the page cache, as a loop device does, has the kernel write those pages out first.
+            return Ok(());
+        }
         rustix::fs::fdatasync(&to.file).map_err(|e| Error::os("cannot write the blocks of a volume out", e))
     }
 
@@ -220,7 +223,8 @@ impl Host for RealHost {
             | Step::CreateBlocks { at, .. }
             | Step::Receive { at, .. }
             | Step::Import { at, .. } => {
-                at.parts.iter().filter(|p| p.path().is_absolute()).try_for_each(|p| parent(p.path()))
+                let mut paths = at.parts.iter().map(Resource::path).filter(|path| path.is_absolute());
+                paths.try_for_each(|path| sync_image(path).and_then(|()| parent(path)))
             }
             Step::Fill { at, .. } if at.path().is_absolute() => {
                 let dir = rustix::fs::openat(CWD, at.path(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
@@ -230,6 +234,18 @@ impl Host for RealHost {
             // Stores with a pool commit each verb themselves.
             Step::Move { .. } | Step::Fill { .. } | Step::FillBlocks { .. } => Ok(()),
         }
+    }
+}
+
+/// Syncs the volume at `path` if it is one file, an image; a directory's content has been synced where it was made.
+fn sync_image(path: &Path) -> Result<()> {
+    match rustix::fs::lstat(path) {
+        Ok(found) if FileType::from_raw_mode(found.st_mode) == FileType::RegularFile => {
+            let file = rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+            let synced = file.and_then(rustix::fs::fdatasync);
+            synced.map_err(|e| Error::os(format!("cannot sync {}", path.display()), e))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -78,15 +78,13 @@ fn copy(at: &Locator, source: &Path, target: &Path) -> Result<()> {
         }
     }
     let copy = image::create(target, image::size(&blocks)?)?;
-    let failed = |e| Error::os(format!("cannot copy {at} to {}", target.display()), e);
     if rustix::fs::ioctl_ficlone(&copy, &blocks).is_err() {
         attach::require_unused(source)?;
         let options = ImageOptions { zeroed: true, share: false, observer: &() };
         hull_treecopy::copy_image(blocks.as_fd(), copy.as_fd(), image::size(&blocks)?.0, &options)
             .map_err(|e| Error::tree(format!("cannot copy {at} to {}", target.display()), e))?;
     }
-    // A device that bypasses the page cache must find it all.
-    rustix::fs::fdatasync(&copy).map_err(failed)
+    Ok(())
 }
 
 /// Whether a file beside `source`'s in the directory `from` can share blocks with one at `to`. Nothing stays of the
