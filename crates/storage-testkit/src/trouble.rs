@@ -34,7 +34,8 @@ impl Drop for Ballast {
     }
 }
 
-fn fill(point: &Path, left: u64) -> io::Result<Box<dyn Any>> {
+/// Fills the file system mounted at `point` but for `left` bytes, until what is returned is dropped.
+pub(crate) fn fill(point: &Path, left: u64) -> io::Result<Box<dyn Any>> {
     static BALLASTS: AtomicUsize = AtomicUsize::new(0);
     let number = BALLASTS.fetch_add(1, Ordering::Relaxed);
     // What others have written so far takes its place first.
