@@ -119,6 +119,11 @@ fn leaf(vg: &str, pooled: &OsStr) -> Result<String> {
     Ok(format!("{kept}{stamp}"))
 }
 
+/// Whether the logical volume `lv` is called what is called that is condemned: its transaction deletes it.
+pub(crate) fn is_condemned(lv: &str) -> bool {
+    stamp_of(lv).is_some_and(|(_, stamp)| stamp.starts_with(".old-"))
+}
+
 /// `name` split before the stamp of a transaction that it ends in.
 fn stamp_of(name: &str) -> Option<(&str, &str)> {
     const LENGTH: usize = ".new-0123456789abcdef".len();

@@ -196,6 +196,19 @@ fn a_volume_whose_snapshots_would_go_with_it_stays() {
         &["snapshots /dev/", "/s:"],
     );
     assert_eq!(by(script(), |d| d.needed_by(&at("a"))).unwrap(), [at("s")]);
+    // What goes as well does not need it; a stranger's does, whatever it is called.
+    for (tags, needs) in [("hull,hull.tx.0000000000000001", 0), ("", 1)] {
+        let condemned = [
+            ("origin", "a"),
+            ("lv_role", "public,snapshot,thicksnapshot"),
+            ("origin_size", "4096"),
+            ("lv_tags", tags),
+        ];
+        let condemned = row("s.old-0123456789abcdef", &condemned);
+        let answer = group(&[row("a", &[("lv_role", "public,origin,thickorigin")]), condemned]);
+        let script = Script::new().expect(&ask, &answer);
+        assert_eq!(by(script, |d| d.needed_by(&at("a"))).unwrap().len(), needs, "{tags}");
+    }
     // Thin clones do not need it.
     let thin =
         group(&[row("a", &[]), row("s", &[("origin", "a"), ("lv_role", "public,snapshot,thinsnapshot")])]);

@@ -9,7 +9,7 @@ use hull_storage::{Bytes, Error, ErrorKind, Outcome, Result, TxId};
 use crate::LvmDriver;
 use crate::device::{Device, Makeup};
 use crate::driver::{absent, taken};
-use crate::naming::Name;
+use crate::naming::{self, Name};
 use crate::report::{self, Group, Volume};
 use crate::tool::{self, Kind};
 
@@ -157,13 +157,15 @@ impl LvmDriver {
         })
     }
 
-    /// The thick snapshots of a volume: LVM would remove them with it.
+    /// The thick snapshots of a volume: LVM would remove them with it. Those that are ours and condemned do not count:
+    /// they may go, whoever is first.
     pub(crate) fn snapshots_of(&self, name: &Name) -> Result<Vec<Name>> {
         if Device::of(name).is_some_and(|device| !device.makeup().thick_origin) {
             return Ok(Vec::new());
         }
         let group = self.group(&name.vg, &tool::with_clones(&name.lv))?;
         let clones = group.volumes.iter().filter(|v| v.is_thick_snapshot() && v.name != name.lv);
+        let clones = clones.filter(|v| !(v.is_ours() && naming::is_condemned(&v.name)));
         Ok(clones.map(|v| name.sibling(&v.name)).collect())
     }
 

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use super::Bench;
 use super::bench::{Open, SAMPLE};
 use super::case::{Case, CaseResult, Need, Verdict, refused, require};
+use super::restore::snapshot_that_stands;
 
 pub(super) const CASES: &[Case] = &[
     Case { name: "capacity::grows_and_says_so", needs: &[Need::Capacity], run: grows },
@@ -134,7 +135,7 @@ fn renamed(bench: &Bench) -> CaseResult {
         Ok(sized) => sized,
         Err(verdict) => return Ok(verdict),
     };
-    let snapshot = bench.snapshot_of(&store, &at, "snapshot")?;
+    let snapshot = snapshot_that_stands(bench, &store, &at, "snapshot")?;
     let at = store.restore(&snapshot, &at)?.at;
     require_size(&store, &at, size)?;
     let renamed = store.rename(&at, &bench.place("renamed"))?;
