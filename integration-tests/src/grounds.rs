@@ -14,10 +14,15 @@ pub struct Ground {
 impl Ground {
     /// A ground on a new file system of this kind (`ext4`, `xfs`, `btrfs`), or why there can be none.
     pub fn new(kind: &str) -> Result<Self, String> {
+        Self::of_size(kind, 512 << 20)
+    }
+
+    /// As [`Ground::new`], with `size` bytes, which take space only when written.
+    pub fn of_size(kind: &str, size: u64) -> Result<Self, String> {
         if !rustix::process::geteuid().is_root() {
             return Err("needs root to mount a file system".into());
         }
-        let fs = ScratchFs::new(kind, 512 << 20).map_err(|skip| skip.to_string())?;
+        let fs = ScratchFs::new(kind, size).map_err(|skip| skip.to_string())?;
         Ok(Self { fs, next: std::cell::Cell::new(0) })
     }
 

@@ -8,4 +8,5 @@ pub mod killing;
 pub mod manifest;
 pub mod operation;
 pub mod programs;
+pub mod scale;
 pub mod storm;

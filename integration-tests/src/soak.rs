@@ -5,6 +5,8 @@
 mod kills;
 #[path = "soak/model.rs"]
 mod model;
+#[path = "soak/scale.rs"]
+mod scale;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -18,10 +20,11 @@ fn main() -> ExitCode {
     let round: Option<Round> = match words.first().map(String::as_str) {
         Some("model") => Some(model::round),
         Some("kills") => Some(kills::round),
+        Some("scale") => Some(scale::round),
         _ => None,
     };
     let (Some(round), Some(seed), Some(seconds)) = (round, read(1), read(2)) else {
-        eprintln!("usage: hull-soak model|kills SEED SECONDS");
+        eprintln!("usage: hull-soak model|kills|scale SEED SECONDS");
         return ExitCode::from(2);
     };
     let end = Instant::now() + Duration::from_secs(seconds);

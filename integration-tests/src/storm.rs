@@ -1,7 +1,7 @@
 //! A kill storm: several processes work on the same few containers side by side and are killed at random moments,
 //! in their journals or anywhere; then every container must be whole or gone, and nothing else be left.
 
-mod aftermath;
+pub(crate) mod aftermath;
 mod operations;
 
 use std::fs;
@@ -206,7 +206,7 @@ fn carry_out(at: &Lxcpath, crasher: &Path, words: &[String], death: Death) -> Re
 }
 
 /// Archives of two trees that no mixture of equals: every file names its tree. Each tree lies beside its archive.
-fn archives(dir: &Path) -> Vec<PathBuf> {
+pub(crate) fn archives(dir: &Path) -> Vec<PathBuf> {
     let make = |tree: &str| {
         let root = dir.join(tree);
         for n in 0..60 {

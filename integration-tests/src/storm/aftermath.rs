@@ -96,7 +96,7 @@ fn homes(all: &Containers, at: &Lxcpath, contents: &[Manifest]) -> io::Result<Ve
 }
 
 /// The root file system of the container in `home`, if it can be mounted and holds one of `contents`.
-fn whole(all: &Containers, home: &Path, contents: &[Manifest]) -> Result<Locator, String> {
+pub(crate) fn whole(all: &Containers, home: &Path, contents: &[Manifest]) -> Result<Locator, String> {
     let config = Config::load(&home.join("config")).map_err(|e| e.to_string())?;
     let text = config.value("lxc.rootfs.path").ok_or("its configuration names no root file system")?;
     let at = all.registry().locate(text.as_ref()).map_err(|e| e.to_string())?;

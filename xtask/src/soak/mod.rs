@@ -13,7 +13,7 @@ use crate::{Result, Subcommand, vm};
 pub(crate) const SUBCOMMAND: Subcommand = Subcommand {
     name: "soak",
     arguments: "KIND [--seed N] [--minutes M]",
-    summary: "random trials: model, kills, power, or fuzz",
+    summary: "random trials: model, kills, scale, power, or fuzz",
     run,
 };
 
@@ -28,6 +28,7 @@ struct Kind {
 const KINDS: &[Kind] = &[
     Kind { name: "model", soak: |seed, time| programs::soak("model", seed, time) },
     Kind { name: "kills", soak: |seed, time| programs::soak("kills", seed, time) },
+    Kind { name: "scale", soak: |seed, time| programs::soak("scale", seed, time) },
     Kind { name: "power", soak: vm::soak },
     Kind { name: "fuzz", soak: |seed, time| fuzz::soak(&root(), seed, time) },
 ];
