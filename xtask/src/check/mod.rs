@@ -9,6 +9,7 @@ mod layers;
 mod licences;
 mod manifests;
 mod module_docs;
+mod pains;
 mod tools;
 mod traces;
 mod unsafe_fence;
@@ -51,6 +52,7 @@ const RULES: &[Rule] = &[
     Rule { name: "footprint", check: footprint::check },
     Rule { name: "traces", check: traces::check },
     Rule { name: "hosts", check: hosts::check },
+    Rule { name: "pains", check: pains::check },
     Rule { name: "licences", check: licences::check },
     Rule { name: "format", check: tools::format },
     Rule { name: "clippy", check: tools::clippy },
