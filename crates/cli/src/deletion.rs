@@ -15,9 +15,9 @@ use crate::environment::Environment;
 use crate::errors::Failure;
 use crate::session::{Purpose, Session};
 
-/// A command deletes itself what takes hardly longer than starting a process for it would: a clone, an image, a subvolume,
-/// a container of busybox, which has some four hundred files.
-pub(crate) const LATER: Reclaim = Reclaim::Later(Effort { entries: 512, time: Duration::from_millis(2) });
+/// A command deletes itself what is small, so that it is gone when the command returns: a clone, an image, a subvolume, a
+/// container of busybox, which has some four hundred files, with its snapshots.
+pub(crate) const LATER: Reclaim = Reclaim::Later(Effort { entries: 2000, time: Duration::from_millis(2) });
 
 /// If `store` has left something for later, has a process of its own delete it. The store is that of the containers in
 /// `lxcpath`, or of volumes without containers.
