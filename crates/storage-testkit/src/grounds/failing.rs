@@ -15,10 +15,6 @@ use hull_treefixture::ScratchFs;
 use crate::ground::{Ground, GroundInstance, Troubles};
 use crate::trouble;
 
-/// The file systems that can be mounted again after their disk has failed. btrfs was seen not to be: then nobody can
-/// say what became of the volumes.
-pub(crate) const SURVIVE: [&str; 2] = ["ext4", "xfs"];
-
 /// How large the file system is, and how much of it can ever be written.
 const SIZE: u64 = 512 << 20;
 
