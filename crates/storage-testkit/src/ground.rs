@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hull_storage::{Durability, Locator, Registration, Settings, Store};
+use hull_storage::{Locator, Registration, Settings, Store};
 
 use crate::pool::Pool;
 
@@ -127,8 +127,8 @@ pub struct Troubles {
     pub full: Option<Arc<Fill>>,
     /// It can only be read.
     pub read_only: Option<Arc<Bring>>,
-    /// Its device fails, once it has written so many bytes.
-    pub failing: Option<Arc<Fill>>,
+    /// Its device fails.
+    pub failing: Option<Arc<Bring>>,
 }
 
 impl fmt::Debug for Troubles {
@@ -147,7 +147,6 @@ pub struct GroundInstance {
     base: Option<MakeBase>,
     pool: Option<Pool>,
     troubles: Troubles,
-    durability: Durability,
     _kept: Option<Box<dyn Any + Send + Sync>>,
 }
 
@@ -166,7 +165,6 @@ impl GroundInstance {
             base: None,
             pool: None,
             troubles: Troubles::default(),
-            durability: Durability::Crash,
             _kept: Some(Box::new(kept)),
         }
     }
@@ -203,17 +201,6 @@ impl GroundInstance {
     pub fn with_troubles(mut self, troubles: Troubles) -> Self {
         self.troubles = troubles;
         self
-    }
-
-    /// Says what operations on it are to survive; usually the death of their process.
-    #[must_use]
-    pub fn with_durability(mut self, durability: Durability) -> Self {
-        self.durability = durability;
-        self
-    }
-
-    pub(crate) fn durability(&self) -> Durability {
-        self.durability
     }
 
     pub(crate) fn troubles(&self) -> &Troubles {

@@ -3,6 +3,5 @@
 //! They are kept out of [`crate::scratch`], which needs nothing but a file system: these need programs, and a kernel,
 //! that most machines lack.
 
-pub mod failing;
 pub mod volume_group;
 pub mod zpool;

@@ -13,7 +13,6 @@ use hull_treefixture::ScratchFs;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use crate::ground::{Ground, GroundInstance, SkipReason};
-use crate::grounds::failing;
 use crate::{conformance, trouble};
 
 /// Names the scratch directory to the test program that runs in a user namespace.
@@ -26,7 +25,7 @@ const SIZE: u64 = 512 << 20;
 /// Runs the suite for `registration` as root on each of `file_systems` (`ext4`, `xfs` with reflink, `btrfs`,
 /// `tmpfs`), and once more on each of `unprivileged` as the root of a user namespace, which is an ordinary
 /// user outside. The whole `main` of a test target with `harness = false`.
-pub fn run(registration: &Registration, file_systems: &[&'static str], unprivileged: &[&str]) -> ExitCode {
+pub fn run(registration: &Registration, file_systems: &[&str], unprivileged: &[&str]) -> ExitCode {
     if let Some(dir) = inside_user_namespace() {
         // Every case makes a directory of its own in it; who made the scratch directory removes it.
         let ground = Ground::new("userns", move || Ok(GroundInstance::new(dir.clone(), ())));
@@ -37,10 +36,6 @@ pub fn run(registration: &Registration, file_systems: &[&'static str], unprivile
         return done;
     }
     let of_root = grounds.into_iter().flat_map(|ground| conformance::cases(registration, ground));
-    // Only what that disk is for: all else would be said twice.
-    let failing = file_systems.iter().filter(|kind| !kind.contains('+')).map(|kind| failing::ground(kind));
-    let failing = failing.flat_map(|ground| conformance::cases(registration, ground));
-    let of_root = of_root.chain(failing.filter(|trial| trial.name().ends_with("a_device_that_fails")));
     let of_users = unprivileged.iter().map(|kind| {
         let kind = (*kind).to_owned();
         let name = format!("userns::{kind}");

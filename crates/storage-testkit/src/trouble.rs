@@ -34,8 +34,7 @@ impl Drop for Ballast {
     }
 }
 
-/// Fills the file system mounted at `point` but for `left` bytes, until what is returned is dropped.
-pub(crate) fn fill(point: &Path, left: u64) -> io::Result<Box<dyn Any>> {
+fn fill(point: &Path, left: u64) -> io::Result<Box<dyn Any>> {
     static BALLASTS: AtomicUsize = AtomicUsize::new(0);
     let number = BALLASTS.fetch_add(1, Ordering::Relaxed);
     // What others have written so far takes its place first.

@@ -1,6 +1,5 @@
 //! Scratch file systems on loop devices.
 
-use std::ffi::OsString;
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -17,8 +16,6 @@ use tempfile::TempDir;
 #[must_use = "dropping it unmounts the file system"]
 pub struct ScratchFs {
     mount_point: PathBuf,
-    /// The arguments of mount(8) that mount it.
-    mount: Vec<OsString>,
     // Removes the image and the mount point when dropped, which happens after `drop` unmounted.
     _directory: TempDir,
 }
@@ -41,11 +38,6 @@ impl ScratchFs {
     ///
     /// Requires root, a loop device and the mkfs program; what is lacking is in the [`Skip`].
     pub fn new(kind: &str, size: u64) -> Result<Self, Skip> {
-        Self::new_in(kind, size, &std::env::temp_dir())
-    }
-
-    /// As [`ScratchFs::new`], with the image in the directory `parent`.
-    pub fn new_in(kind: &str, size: u64, parent: &Path) -> Result<Self, Skip> {
         let (program, arguments, least): (&str, &[&str], u64) = match kind {
             "ext4" => ("mkfs.ext4", &["-q", "-F", "-b", "4096", "-I", "256", "-i", "4096"], 8 << 20),
             "xfs" => ("mkfs.xfs", &["-q", "-m", "reflink=1,bigtime=1"], 300 << 20),
@@ -59,34 +51,25 @@ impl ScratchFs {
         }
         let directory = tempfile::Builder::new()
             .prefix("hull-scratch-")
-            .tempdir_in(parent)
+            .tempdir()
             .map_err(|e| Skip(format!("no temporary directory: {e}")))?;
         let mount_point = directory.path().join("mounted");
         std::fs::create_dir(&mount_point)
             .map_err(|e| Skip(format!("mkdir {}: {e}", mount_point.display())))?;
         let size = size.max(least);
-        let mut mount: Vec<OsString> = Vec::new();
+        let mut mount = Command::new("mount");
         if kind == "tmpfs" {
-            mount.extend(["-t", "tmpfs", "-o", &format!("size={size},mode=755"), "tmpfs"].map(Into::into));
+            mount.args(["-t", "tmpfs", "-o", &format!("size={size},mode=755"), "tmpfs"]);
         } else {
             let image = directory.path().join("image");
             std::fs::File::create(&image)
                 .and_then(|file| file.set_len(size))
                 .map_err(|e| Skip(format!("create {}: {e}", image.display())))?;
             run(Command::new(program).args(arguments).arg(&image))?;
-            mount.extend(["-t", kind.split('+').next().unwrap_or(kind), "-o", "loop"].map(Into::into));
-            mount.push(image.into());
+            mount.args(["-t", kind.split('+').next().unwrap_or(kind), "-o", "loop"]).arg(&image);
         }
-        mount.push(mount_point.clone().into());
-        run(Command::new("mount").args(&mount))?;
-        Ok(Self { mount_point, mount, _directory: directory })
-    }
-
-    /// Unmounts it and mounts it again, as a machine would that starts anew: what its device has not got is lost. Fails
-    /// while somebody uses it.
-    pub fn mount_again(&self) -> Result<(), Skip> {
-        run(Command::new("umount").arg(&self.mount_point))?;
-        run(Command::new("mount").args(&self.mount))
+        run(mount.arg(&mount_point))?;
+        Ok(Self { mount_point, _directory: directory })
     }
 
     /// Where it is mounted.

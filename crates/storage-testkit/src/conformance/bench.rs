@@ -27,7 +27,6 @@ pub struct Bench {
     companions: Vec<Arc<dyn Driver>>,
     dir: PathBuf,
     settings: Vec<(String, String)>,
-    durability: Durability,
     ground: Ground,
     base: Option<Locator>,
     registration: Registration,
@@ -68,7 +67,6 @@ impl Bench {
         let mut bench = Self::at(dir, of, ground, instance.settings().to_vec())?;
         bench.pool = instance.pool().cloned();
         bench.troubles = instance.troubles().clone();
-        bench.durability = instance.durability();
         bench.kept = false;
         if !bench.driver.capabilities().standalone {
             let path = bench.dir.join("base");
@@ -105,7 +103,6 @@ impl Bench {
             names: Names::of(&dir),
             pool: None,
             troubles: Troubles::default(),
-            durability: Durability::Crash,
             dir,
             settings,
             ground: ground.clone(),
@@ -128,7 +125,6 @@ impl Bench {
             companions: self.companions.clone(),
             dir,
             settings: self.settings.clone(),
-            durability: self.durability,
             ground: self.ground.clone(),
             base: self.base.clone(),
             registration: self.registration,
@@ -180,8 +176,8 @@ impl Bench {
     pub fn store(&self) -> Store {
         self.store_of(
             Arc::clone(&self.driver),
-            Box::new(FileJournal::new(self.journal_dir(), self.durability)),
-            Box::new(RealHost::new(Box::new(()), self.durability)),
+            Box::new(FileJournal::new(self.journal_dir(), Durability::Crash)),
+            Box::new(RealHost::new(Box::new(()), Durability::Crash)),
         )
     }
 
