@@ -115,6 +115,6 @@ mod tests {
     #[test]
     fn an_unknown_kind_is_told_the_kinds() {
         let error = run(&words("sleep")).unwrap_err();
-        assert!(error.contains("\"sleep\"") && error.contains("model, kills, power, fuzz"), "{error}");
+        assert!(error.contains("\"sleep\"") && error.contains("model, kills, scale, power, fuzz"), "{error}");
     }
 }
