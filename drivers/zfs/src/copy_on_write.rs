@@ -1,9 +1,11 @@
 //! Clones and snapshots: clones of a snapshot that goes with the last of them.
 
 use hull_mount::Access;
-use hull_storage::{CopyOnWrite, Cost, Driver, Layout, Mark, Offer, Placement, Result, Source, Tie, TxId};
+use hull_storage::{
+    CopyOnWrite, Cost, Driver, ErrorKind, Layout, Mark, Offer, Placement, Result, Source, Tie, TxId,
+};
 
-use crate::backend::{Property, When};
+use crate::backend::{Backend, Property, When};
 use crate::driver::taken;
 use crate::transfer::UNCHANGED;
 use crate::{NAME, ZfsDriver, naming};
@@ -35,7 +37,7 @@ impl CopyOnWrite for ZfsDriver {
             }
         };
         backend.snapshot(&origin).map_err(|e| taken(e, &origin))?;
-        if let Err(e) = backend.clone_of(&origin, &name, &properties) {
+        if let Err(e) = clone_of(backend, &origin, &name, &mut properties) {
             // Should this fail, too, the transaction removes it.
             let _ = backend.destroy_snapshot(&origin, When::Now);
             return Err(taken(e, &name));
@@ -46,4 +48,22 @@ impl CopyOnWrite for ZfsDriver {
             Access::ReadOnly => backend.snapshot(&format!("{name}@{UNCHANGED}")),
         }
     }
+}
+
+/// Clones with `properties`. A volume may hold a little more than its limit, which zfs looks at once in a while only,
+/// and takes no limit for the clone that is below what the clone holds from the start: then that is the limit.
+fn clone_of(backend: &dyn Backend, origin: &str, name: &str, properties: &mut [Property]) -> Result<()> {
+    let failed = match backend.clone_of(origin, name, properties) {
+        Err(e) if e.kind() == ErrorKind::NoSpace => e,
+        done => return done,
+    };
+    let Some(limit) = properties.iter_mut().find(|p| p.name == Property::size(0).name) else {
+        return Err(failed);
+    };
+    let holds = match backend.look(origin)? {
+        Some(snapshot) if Some(snapshot.referenced) > limit.number => snapshot.referenced,
+        _ => return Err(failed),
+    };
+    *limit = Property::size(holds);
+    backend.clone_of(origin, name, properties)
 }

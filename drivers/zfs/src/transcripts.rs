@@ -122,6 +122,27 @@ fn a_clone_has_a_snapshot_of_its_own_that_goes_with_it() {
     });
 }
 
+/// zfs takes no limit below what is there, and lets a volume grow somewhat beyond its own.
+#[test]
+fn a_clone_of_a_volume_that_is_more_than_full_has_room_for_it() {
+    let origin = "tank/lxc/base@c2.new-0000000000000007";
+    let clone =
+        |limit: &str| format!("zfs clone {PROPERTIES} {ATTRIBUTES} -o refquota={limit} {origin} tank/lxc/c2");
+    let script = Script::new()
+        .expect(&format!("{GET} tank/lxc/base"), &FOUND.replace("refquota\t0", "refquota\t4096"))
+        .expect(&format!("{GET} tank/lxc"), FOUND)
+        .expect(&format!("zfs snapshot {origin}"), "")
+        .fail(&clone("4096"), 1, "cannot create 'tank/lxc/c2': out of space")
+        .expect(&format!("{GET} {origin}"), "type\tsnapshot\t-\nreferenced\t4608\t-\n")
+        .expect(&clone("4608"), "")
+        .expect(&format!("zfs destroy -d {origin}"), "");
+    with(script, |driver| {
+        let base = at("tank/lxc/base");
+        let layout = driver.new_layout(&Placement::in_home("/lxc/c2", "c2"), Some(&base)).unwrap();
+        driver.clone_volume(Source { driver, at: &base }, &layout, Access::ReadWrite, TX).unwrap();
+    });
+}
+
 /// LXC logged it and went on as if there were a clone.
 #[test]
 fn a_clone_that_fails_is_no_success_and_leaves_no_snapshot() {
