@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use hull_container::DestroyRequest;
+use hull_container::{Containers, DestroyRequest, Why};
 use hull_integration_tests::operation;
-use hull_storage::Settings;
+use hull_storage::{Mark, Settings, TxId};
 use hull_storage_testkit::grounds::{volume_group, zpool};
 use hull_storage_testkit::{Ground, GroundInstance};
 
@@ -58,6 +58,46 @@ fn follow_the_container(test: &str, store: &str, ground: &Ground) {
     let request = DestroyRequest { snapshots: true, ..DestroyRequest::default() };
     all.existing("b").and_then(|b| b.destroy(&request)).expect("its snapshots go with it");
     assert_eq!(volumes(&ground), [""; 0]);
+    orphans_are_found(&all, &ground, &|words| run(words), &archive, store);
+}
+
+/// Volumes whose containers' directories are lost, and what a transaction left whose journal is.
+fn orphans_are_found(
+    all: &Containers,
+    ground: &GroundInstance,
+    run: &dyn Fn(&[&str]),
+    archive: &str,
+    store: &str,
+) {
+    for name in ["stays", "lost", "aside"] {
+        run(&["unpack", name, store, archive]);
+    }
+    let scan = || all.scan(&[]).expect("all journals can be read");
+    assert_eq!(scan().orphans, []);
+    let aside =
+        all.existing("aside").and_then(|c| c.rootfs()).expect("it has a volume").expect("it has a volume");
+    for name in ["lost", "aside"] {
+        std::fs::remove_dir_all(all.lxcpath().join(name)).expect("its directory can be removed");
+    }
+    let driver = all.store().driver(aside.driver()).expect("it is known");
+    let from = driver.layout(&aside).expect("it is there").parts.pop().expect("it has a part");
+    let mut to = from.clone();
+    to.name.push(Mark::Old.stamp(TxId(0xfeed)));
+    driver.rename(&from, &to).expect("the name is free");
+    let found = scan();
+    assert_eq!(found.notes, [""; 0]);
+    match &found.orphans[..] {
+        [old, unnamed] => {
+            assert!(matches!(old.why, Why::Forgotten(Some(Mark::Old), TxId(0xfeed))), "{old:?}");
+            assert!(matches!(unnamed.why, Why::Unnamed(_)), "{unnamed:?}");
+            assert!(unnamed.what.to_string().ends_with("/lost"), "{unnamed:?}");
+        }
+        other => panic!("expected two orphans, not {other:?}"),
+    }
+    for orphan in &found.orphans {
+        all.delete_orphan(orphan, &[], &()).expect("nobody needs it");
+    }
+    assert_eq!((scan().orphans, volumes(ground)), (Vec::new(), vec!["stays".to_owned()]));
 }
 
 #[test]

@@ -7,9 +7,9 @@ use hull_blockfs::{FsKind, MakeOptions};
 use hull_command::Runner;
 use hull_mount::{Access, MountPlan, MountSource};
 use hull_storage::{
-    Activation, Blocks, Bytes, Capabilities, Capacity, CopyOnWrite, Driver, DriverName, Error, ErrorKind,
-    Layout, Locator, Outcome, Placement, Resource, Result, Settings, TxId, Usage, VolumeInfo, VolumeSpec,
-    files, host,
+    Activation, Blocks, Bytes, Capabilities, Capacity, CopyOnWrite, Driver, DriverName, Enumerate, Error,
+    ErrorKind, Layout, Locator, Outcome, Placement, Resource, Result, Settings, TxId, Usage, VolumeInfo,
+    VolumeSpec, files, host,
 };
 
 use crate::device::Device;
@@ -206,6 +206,10 @@ impl Driver for LvmDriver {
     }
 
     fn blocks(&self) -> Option<&dyn Blocks> {
+        Some(self)
+    }
+
+    fn enumerate(&self) -> Option<&dyn Enumerate> {
         Some(self)
     }
 }

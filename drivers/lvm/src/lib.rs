@@ -25,6 +25,7 @@ mod capacity;
 mod copy_on_write;
 mod device;
 mod driver;
+mod enumerate;
 mod naming;
 mod probe;
 mod report;

@@ -144,6 +144,9 @@ pub(crate) fn named(names: &[&str]) -> String {
     names.iter().map(|name| format!("lv_name=\"{name}\"")).collect::<Vec<_>>().join(" || ")
 }
 
+/// Selects every volume.
+pub(crate) const ALL: &str = "lv_name!=\"\"";
+
 /// Selects the volume `lv` and all that were cloned from it.
 pub(crate) fn with_clones(lv: &str) -> String {
     format!("lv_name=\"{lv}\" || origin=\"{lv}\"")

@@ -5,9 +5,9 @@ use std::sync::OnceLock;
 
 use hull_mount::{Access, DetachedMount, MountPlan, MountSource};
 use hull_storage::{
-    Activation, Bytes, Capabilities, Capacity, CopyOnWrite, Driver, DriverName, Error, ErrorKind, Layout,
-    Locator, Outcome, Placement, Resource, Result, Settings, Transfer, TxId, Usage, VolumeInfo, VolumeSpec,
-    files, host, paths,
+    Activation, Bytes, Capabilities, Capacity, CopyOnWrite, Driver, DriverName, Enumerate, Error, ErrorKind,
+    Layout, Locator, Outcome, Placement, Resource, Result, Settings, Transfer, TxId, Usage, VolumeInfo,
+    VolumeSpec, files, host, paths,
 };
 use rustix::fd::AsRawFd;
 use rustix::fs::{AtFlags, Gid, Uid};
@@ -36,6 +36,11 @@ impl ZfsDriver {
     #[cfg(test)]
     pub(crate) fn with_backend(root: &str, backend: Box<dyn Backend>) -> Self {
         Self { root: root.into(), wanted: Wanted::Best, backend: OnceLock::from(backend) }
+    }
+
+    /// The dataset of volumes of which nothing else says where they are.
+    pub(crate) fn root(&self) -> &str {
+        &self.root
     }
 
     pub(crate) fn backend(&self) -> Result<&dyn Backend> {
@@ -263,6 +268,10 @@ impl Driver for ZfsDriver {
     }
 
     fn transfer(&self) -> Option<&dyn Transfer> {
+        Some(self)
+    }
+
+    fn enumerate(&self) -> Option<&dyn Enumerate> {
         Some(self)
     }
 }

@@ -24,6 +24,7 @@ mod backend;
 mod capacity;
 mod copy_on_write;
 mod driver;
+mod enumerate;
 mod naming;
 mod probe;
 mod remove;
