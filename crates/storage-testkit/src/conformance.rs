@@ -6,7 +6,9 @@ mod case;
 mod clone;
 mod create;
 mod destroy;
+mod enumerate;
 mod exchange;
+mod facts;
 mod faults;
 mod isolation;
 mod kill;
@@ -19,6 +21,7 @@ mod reclaim;
 mod regressions;
 mod rename;
 mod restore;
+mod tally;
 mod transfer;
 mod trees;
 mod troubles;
@@ -33,6 +36,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 pub use bench::Bench;
 pub use case::{Case, CaseResult, Need, Verdict};
 pub use kill::child;
+pub(crate) use tally::say as say_tally;
 
 use crate::ground::{Ground, GroundInstance, SkipReason};
 use crate::model;
@@ -62,7 +66,9 @@ fn run_with(registration: &Registration, grounds: Vec<Ground>, threads: Option<u
     arguments.test_threads = arguments.test_threads.or(threads);
     let trials = grounds.into_iter().flat_map(|ground| cases(registration, ground)).collect();
     // Every trial holds its ground, so all grounds are cleaned up when `run` returns.
-    libtest_mimic::run(&arguments, trials).exit_code()
+    let code = libtest_mimic::run(&arguments, trials).exit_code();
+    tally::say();
+    code
 }
 
 /// The cases that apply to the driver, to be run together with others of one's own. Such a `main` calls
@@ -75,8 +81,9 @@ pub fn cases(registration: &Registration, ground: Ground) -> Vec<Trial> {
     let driver = (registration.open)(&Settings::default());
     let ground = Arc::new(Lazy { ground, made: OnceLock::new() });
     all()
-        .filter(|case| case.applies_to(&*driver))
+        .filter(|case| case.applies_to(&*driver) && ground.ground.takes(case.name))
         .map(|case| {
+            tally::expect(registration.name, ground.ground.name());
             let (ground, registration) = (Arc::clone(&ground), *registration);
             let name = format!("{}::{}", ground.ground.name(), case.name);
             Trial::ignorable_test(name.clone(), move || carry_out(case, &name, registration, &ground))
@@ -101,12 +108,14 @@ pub fn soak(
 
 fn all() -> impl Iterator<Item = &'static Case> {
     [
+        facts::CASES,
         laws::CASES,
         create::CASES,
         clone::CASES,
         isolation::CASES,
         rename::CASES,
         destroy::CASES,
+        enumerate::CASES,
         reclaim::CASES,
         restore::CASES,
         usage::CASES,
@@ -139,7 +148,9 @@ fn carry_out(case: &Case, name: &str, of: Registration, ground: &Lazy) -> Result
         Err(reason) => return Ok(skipped(name, &reason.0)),
     };
     let bench = Bench::new(case.name, of, &ground.ground, instance)?;
-    match (case.run)(&bench) {
+    let outcome = (case.run)(&bench);
+    tally::count(of.name, ground.ground.name(), &outcome);
+    match outcome {
         Ok(Verdict::Held) => Ok(Completion::Completed),
         Ok(Verdict::DoesNotApply(why)) => Ok(Completion::ignored_with(format!("does not apply: {why}"))),
         Ok(Verdict::Skipped(why)) => Ok(skipped(name, &why)),

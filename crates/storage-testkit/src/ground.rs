@@ -4,8 +4,9 @@ use std::any::Any;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use hull_storage::{Locator, Registration, Settings, Store};
+use hull_storage::{Durability, Locator, Registration, Settings, Store};
 
 use crate::pool::Pool;
 
@@ -43,6 +44,7 @@ pub struct Ground {
     check: Option<fn() -> Result<(), SkipReason>>,
     stride: usize,
     companions: Vec<Registration>,
+    only: Option<&'static str>,
 }
 
 impl fmt::Debug for Ground {
@@ -57,7 +59,14 @@ impl Ground {
         name: impl Into<String>,
         make: impl Fn() -> Result<GroundInstance, SkipReason> + Send + Sync + 'static,
     ) -> Self {
-        Self { name: name.into(), make: Arc::new(make), check: None, stride: 1, companions: Vec::new() }
+        Self {
+            name: name.into(),
+            make: Arc::new(make),
+            check: None,
+            stride: 1,
+            companions: Vec::new(),
+            only: None,
+        }
     }
 
     /// The ground with another driver in its stores, for [`GroundInstance::with_base`] to use.
@@ -86,6 +95,17 @@ impl Ground {
     pub fn with_stride(mut self, stride: usize) -> Self {
         self.stride = stride.max(1);
         self
+    }
+
+    /// The ground with one case of the suite only, which it is made for.
+    #[must_use]
+    pub fn with_only(mut self, case: &'static str) -> Self {
+        self.only = Some(case);
+        self
+    }
+
+    pub(crate) fn takes(&self, case: &str) -> bool {
+        self.only.is_none_or(|only| only == case)
     }
 
     pub(crate) fn stride(&self) -> usize {
@@ -119,6 +139,8 @@ impl Ground {
 pub type Bring = dyn Fn() -> std::io::Result<Box<dyn Any>> + Send + Sync;
 /// Leaves only so many bytes of a ground free until what it returns is dropped.
 pub type Fill = dyn Fn(u64) -> std::io::Result<Box<dyn Any>> + Send + Sync;
+/// Has a ground's device fail, once so much time has passed, until what it returns is dropped.
+pub type Break = dyn Fn(Duration) -> std::io::Result<Box<dyn Any>> + Send + Sync;
 
 /// What can befall a ground.
 #[derive(Clone, Default)]
@@ -128,7 +150,7 @@ pub struct Troubles {
     /// It can only be read.
     pub read_only: Option<Arc<Bring>>,
     /// Its device fails.
-    pub failing: Option<Arc<Bring>>,
+    pub failing: Option<Arc<Break>>,
 }
 
 impl fmt::Debug for Troubles {
@@ -147,6 +169,7 @@ pub struct GroundInstance {
     base: Option<MakeBase>,
     pool: Option<Pool>,
     troubles: Troubles,
+    durability: Durability,
     _kept: Option<Box<dyn Any + Send + Sync>>,
 }
 
@@ -165,6 +188,7 @@ impl GroundInstance {
             base: None,
             pool: None,
             troubles: Troubles::default(),
+            durability: Durability::Crash,
             _kept: Some(Box::new(kept)),
         }
     }
@@ -201,6 +225,17 @@ impl GroundInstance {
     pub fn with_troubles(mut self, troubles: Troubles) -> Self {
         self.troubles = troubles;
         self
+    }
+
+    /// Says what operations on it are to survive; usually the death of their process.
+    #[must_use]
+    pub fn with_durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    pub(crate) fn durability(&self) -> Durability {
+        self.durability
     }
 
     pub(crate) fn troubles(&self) -> &Troubles {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 type List = dyn Fn() -> io::Result<Vec<String>> + Send + Sync;
+type Free = dyn Fn() -> io::Result<u64> + Send + Sync;
 type Clear = dyn Fn(&str) + Send + Sync;
 
 /// A pool that volumes of the store under test lie in. All cases share it, each with names of its own.
@@ -17,6 +18,7 @@ pub struct Pool {
     place: PathBuf,
     list: Arc<List>,
     clear: Arc<Clear>,
+    free: Option<Arc<Free>>,
 }
 
 impl fmt::Debug for Pool {
@@ -34,7 +36,18 @@ impl Pool {
         list: impl Fn() -> io::Result<Vec<String>> + Send + Sync + 'static,
         clear: impl Fn(&str) + Send + Sync + 'static,
     ) -> Self {
-        Self { place: place.into(), list: Arc::new(list), clear: Arc::new(clear) }
+        Self { place: place.into(), list: Arc::new(list), clear: Arc::new(clear), free: None }
+    }
+
+    /// Says how many bytes nobody has taken yet.
+    #[must_use]
+    pub fn with_free(mut self, free: impl Fn() -> io::Result<u64> + Send + Sync + 'static) -> Self {
+        self.free = Some(Arc::new(free));
+        self
+    }
+
+    pub(crate) fn free(&self) -> io::Result<Option<u64>> {
+        self.free.as_ref().map(|free| free()).transpose()
     }
 
     /// What stands before the last `/` in the name of a volume.

@@ -13,6 +13,7 @@ use hull_treefixture::ScratchFs;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use crate::ground::{Ground, GroundInstance, SkipReason};
+use crate::grounds::failing;
 use crate::{conformance, trouble};
 
 /// Names the scratch directory to the test program that runs in a user namespace.
@@ -25,13 +26,15 @@ const SIZE: u64 = 512 << 20;
 /// Runs the suite for `registration` as root on each of `file_systems` (`ext4`, `xfs` with reflink, `btrfs`,
 /// `tmpfs`), and once more on each of `unprivileged` as the root of a user namespace, which is an ordinary
 /// user outside. The whole `main` of a test target with `harness = false`.
-pub fn run(registration: &Registration, file_systems: &[&str], unprivileged: &[&str]) -> ExitCode {
+pub fn run(registration: &Registration, file_systems: &[&'static str], unprivileged: &[&str]) -> ExitCode {
     if let Some(dir) = inside_user_namespace() {
         // Every case makes a directory of its own in it; who made the scratch directory removes it.
         let ground = Ground::new("userns", move || Ok(GroundInstance::new(dir.clone(), ())));
         return conformance::run(registration, ground);
     }
-    let grounds: Vec<Ground> = file_systems.iter().map(|kind| ground(kind)).collect();
+    let on_disks = file_systems.iter().filter(|kind| matches!(**kind, "ext4" | "xfs" | "btrfs"));
+    let failing = on_disks.map(|kind| failing::ground(kind));
+    let grounds: Vec<Ground> = file_systems.iter().map(|kind| ground(kind)).chain(failing).collect();
     if let Some(done) = conformance::child(registration, &grounds) {
         return done;
     }
@@ -46,7 +49,9 @@ pub fn run(registration: &Registration, file_systems: &[&str], unprivileged: &[&
     // Some cases start processes. Until such a process has replaced itself it holds, too, the locks that cases
     // in other threads hold and let go of, and their recovery would find records that seem to be in use.
     arguments.test_threads.get_or_insert(1);
-    libtest_mimic::run(&arguments, trials).exit_code()
+    let code = libtest_mimic::run(&arguments, trials).exit_code();
+    conformance::say_tally();
+    code
 }
 
 /// A scratch file system of the kind `kind` on a loop device.

@@ -24,13 +24,18 @@ pub(crate) fn of_file_system(point: &Path) -> Troubles {
 }
 
 /// Files that take all space but `left` bytes; they go when it is dropped.
-struct Ballast(Vec<PathBuf>);
+struct Ballast {
+    files: Vec<PathBuf>,
+    point: PathBuf,
+}
 
 impl Drop for Ballast {
     fn drop(&mut self) {
-        for file in &self.0 {
+        for file in &self.files {
             let _ = fs::remove_file(file);
         }
+        // btrfs gives their space to others when it has written down that they are gone.
+        let _ = File::open(&self.point).map(rustix::fs::syncfs);
     }
 }
 
@@ -40,16 +45,16 @@ fn fill(point: &Path, left: u64) -> io::Result<Box<dyn Any>> {
     // What others have written so far takes its place first.
     rustix::fs::syncfs(File::open(point)?)?;
     let spare = point.join(format!("spare{number}"));
-    let mut ballast = Ballast(vec![spare.clone()]);
+    let mut ballast = Ballast { files: vec![spare.clone()], point: point.to_path_buf() };
     if left > 0 {
         fallocate(File::create(&spare)?, FallocateFlags::empty(), 0, left)?;
     }
     let mut size: u64 = 256 << 20;
     while size >= 4096 {
         // One file for each try: a file system may keep what it began to add to one.
-        let file = point.join(format!("ballast{number}-{}", ballast.0.len()));
+        let file = point.join(format!("ballast{number}-{}", ballast.files.len()));
         let tried = File::create(&file).map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO));
-        ballast.0.push(file);
+        ballast.files.push(file);
         match tried.and_then(|file| fallocate(file, FallocateFlags::empty(), 0, size)) {
             Ok(()) => {}
             Err(Errno::NOSPC) => size /= 2,

@@ -25,4 +25,4 @@ pub use build::{Shape, build};
 pub use compare::{CompareOptions, compare};
 pub use difference::{Difference, What};
 pub use random::{Random, RandomShape};
-pub use scratch::{ScratchFs, Skip};
+pub use scratch::{ScratchFs, Skip, make_file_system};

@@ -38,13 +38,12 @@ impl ScratchFs {
     ///
     /// Requires root, a loop device and the mkfs program; what is lacking is in the [`Skip`].
     pub fn new(kind: &str, size: u64) -> Result<Self, Skip> {
-        let (program, arguments, least): (&str, &[&str], u64) = match kind {
-            "ext4" => ("mkfs.ext4", &["-q", "-F", "-b", "4096", "-I", "256", "-i", "4096"], 8 << 20),
-            "xfs" => ("mkfs.xfs", &["-q", "-m", "reflink=1,bigtime=1"], 300 << 20),
-            "btrfs" => ("mkfs.btrfs", &["-q"], 128 << 20),
-            "btrfs+quota" => ("mkfs.btrfs", &["-q", "-R", "quota"], 128 << 20),
-            "tmpfs" => ("", &[], 0),
-            _ => return Err(Skip(format!("no scratch file system of kind {kind:?} is known"))),
+        let least = match kind {
+            "ext4" => 8 << 20,
+            "xfs" => 300 << 20,
+            "btrfs" | "btrfs+quota" => 128 << 20,
+            "tmpfs" => 0,
+            _ => return Err(unknown(kind)),
         };
         if !rustix::process::geteuid().is_root() {
             return Err(Skip(format!("mounting a scratch {kind} takes root")));
@@ -65,7 +64,7 @@ impl ScratchFs {
             std::fs::File::create(&image)
                 .and_then(|file| file.set_len(size))
                 .map_err(|e| Skip(format!("create {}: {e}", image.display())))?;
-            run(Command::new(program).args(arguments).arg(&image))?;
+            make_file_system(kind, &image)?;
             mount.args(["-t", kind.split('+').next().unwrap_or(kind), "-o", "loop"]).arg(&image);
         }
         run(mount.arg(&mount_point))?;
@@ -99,6 +98,22 @@ impl Drop for ScratchFs {
             }
         }
     }
+}
+
+/// Makes a file system of the kind `kind`, one of [`ScratchFs::new`]'s but for tmpfs, on a device or in an image.
+pub fn make_file_system(kind: &str, on: &Path) -> Result<(), Skip> {
+    let (program, arguments): (&str, &[&str]) = match kind {
+        "ext4" => ("mkfs.ext4", &["-q", "-F", "-b", "4096", "-I", "256", "-i", "4096"]),
+        "xfs" => ("mkfs.xfs", &["-q", "-m", "reflink=1,bigtime=1"]),
+        "btrfs" => ("mkfs.btrfs", &["-q"]),
+        "btrfs+quota" => ("mkfs.btrfs", &["-q", "-R", "quota"]),
+        _ => return Err(unknown(kind)),
+    };
+    run(Command::new(program).args(arguments).arg(on))
+}
+
+fn unknown(kind: &str) -> Skip {
+    Skip(format!("no scratch file system of kind {kind:?} is known"))
 }
 
 fn run(command: &mut Command) -> Result<(), Skip> {

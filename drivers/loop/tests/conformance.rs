@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use hull_storage_testkit::grounds::failing;
 use hull_storage_testkit::{Ground, GroundInstance, conformance};
 use hull_treefixture::ScratchFs;
 
@@ -10,7 +11,12 @@ const GROUNDS: [(&str, u32, &str); 4] =
     [("ext4", 32, "ext4"), ("ext4", 32, "xfs"), ("xfs", 300, "xfs"), ("btrfs", 272, "ext4")];
 
 fn main() -> ExitCode {
-    conformance::run_one_by_one(&hull_driver_loop::REGISTRATION, GROUNDS.map(ground).into())
+    let failing = ["ext4", "xfs"].map(|host| {
+        let settings = &[("hull.volume.fstype", "ext4"), ("hull.volume.size", "32M")];
+        failing::named(&format!("ext4-on-{host}-on-a-failing-disk"), host, settings)
+    });
+    let grounds = GROUNDS.map(ground).into_iter().chain(failing).collect();
+    conformance::run_one_by_one(&hull_driver_loop::REGISTRATION, grounds)
 }
 
 fn ground((inner, mebibytes, host): (&'static str, u32, &'static str)) -> Ground {

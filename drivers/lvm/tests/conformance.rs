@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use hull_driver_lvm::REGISTRATION;
 use hull_storage_testkit::conformance;
-use hull_storage_testkit::grounds::volume_group::{thick, thin};
+use hull_storage_testkit::grounds::volume_group::{thick, thin, thin_full};
 
 fn main() -> ExitCode {
     // A size that the file system takes, and that the suite's content fits in.
@@ -13,6 +13,7 @@ fn main() -> ExitCode {
         thin("thin-xfs", "xfs", 300 << 20),
         thin("thin-btrfs", "btrfs", 272 << 20),
         thick("thick-ext4", "ext4", 32 << 20),
+        thin_full("thin-full", "ext4", 32 << 20),
     ];
     conformance::run_one_by_one(&REGISTRATION, grounds)
 }

@@ -27,6 +27,7 @@ pub struct Bench {
     companions: Vec<Arc<dyn Driver>>,
     dir: PathBuf,
     settings: Vec<(String, String)>,
+    durability: Durability,
     ground: Ground,
     base: Option<Locator>,
     registration: Registration,
@@ -67,6 +68,7 @@ impl Bench {
         let mut bench = Self::at(dir, of, ground, instance.settings().to_vec())?;
         bench.pool = instance.pool().cloned();
         bench.troubles = instance.troubles().clone();
+        bench.durability = instance.durability();
         bench.kept = false;
         if !bench.driver.capabilities().standalone {
             let path = bench.dir.join("base");
@@ -103,6 +105,7 @@ impl Bench {
             names: Names::of(&dir),
             pool: None,
             troubles: Troubles::default(),
+            durability: Durability::Crash,
             dir,
             settings,
             ground: ground.clone(),
@@ -125,6 +128,7 @@ impl Bench {
             companions: self.companions.clone(),
             dir,
             settings: self.settings.clone(),
+            durability: self.durability,
             ground: self.ground.clone(),
             base: self.base.clone(),
             registration: self.registration,
@@ -176,8 +180,8 @@ impl Bench {
     pub fn store(&self) -> Store {
         self.store_of(
             Arc::clone(&self.driver),
-            Box::new(FileJournal::new(self.journal_dir(), Durability::Crash)),
-            Box::new(RealHost::new(Box::new(()), Durability::Crash)),
+            Box::new(FileJournal::new(self.journal_dir(), self.durability)),
+            Box::new(RealHost::new(Box::new(()), self.durability)),
         )
     }
 
@@ -301,6 +305,17 @@ impl Bench {
         let place = self.place("offer");
         let offer = self.driver.copy_on_write().and_then(|c| c.offer(source, &place, Access::ReadWrite));
         offer.is_some_and(|offer| offer.cost < Cost::PerByte)
+    }
+
+    /// How many bytes of the ground nobody has taken yet, if that can be known.
+    pub(crate) fn free(&self) -> std::io::Result<Option<u64>> {
+        match &self.pool {
+            Some(pool) => pool.free(),
+            None => {
+                let found = rustix::fs::statvfs(&self.dir)?;
+                Ok(Some(found.f_bfree * found.f_frsize))
+            }
+        }
     }
 
     /// What ties such a clone to `from`; a copy is tied to nothing.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use hull_storage::{
     Access, CloneMode, Content, Durability, Effort, FileJournal, Locator, Placement, Plan, RealHost, Reclaim,
-    Registration, Source, Store, TxId, VolumeSpec, lies_in,
+    Registration, Source, Store, Tie, TxId, VolumeSpec, lies_in,
 };
 use rustix::process::{Signal, getpid, kill_process};
 
@@ -137,7 +137,12 @@ impl Round {
         let home = bench.dir().join("volumes/house");
         fs::create_dir(home)?;
         let to = bench.place_in_home("house");
-        let housed = bench.clone_to(&store, &volume, &to, CloneMode::SnapshotElseCopy)?;
+        // A clone that needs its source would keep it from going, as other cases show.
+        let mode = match bench.tie(&volume, Access::ReadWrite) {
+            Tie::Unguarded if bench.driver().capabilities().standalone => CloneMode::Copy,
+            _ => CloneMode::SnapshotElseCopy,
+        };
+        let housed = bench.clone_to(&store, &volume, &to, mode)?;
         let scene = Scene { volume, snapshot, housed };
         if operation == "receive" {
             store.send(&scene.volume, None, None, &mut fs::File::create(stream_of(&bench))?, &())?;

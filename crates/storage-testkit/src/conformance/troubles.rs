@@ -1,6 +1,7 @@
 //! Real trouble with the ground: every operation happens wholly or not at all, says why, and loses nothing.
 
 use std::any::Any;
+use std::time::Duration;
 
 use hull_storage::{Error, ErrorKind};
 
@@ -17,6 +18,9 @@ pub(super) const CASES: &[Case] = &[
 /// How much is left for an operation, in KiB: nothing, less than it needs at every stage, and enough.
 const LEFT: [u64; 9] = [0, 8, 32, 64, 128, 256, 1024, 4096, 65536];
 
+/// After how many milliseconds a device fails: before an operation, in the midst of it, and never.
+const AFTER: [u64; 5] = [0, 2, 10, 40, 60_000];
+
 type Checked<T> = Result<T, Box<dyn std::error::Error>>;
 
 fn operations(bench: &Bench) -> Vec<&'static str> {
@@ -32,7 +36,9 @@ fn full(bench: &Bench) -> CaseResult {
     };
     for operation in operations(bench) {
         let (mut failures, mut last) = (0, false);
-        for left in LEFT {
+        // In pools each try takes seconds.
+        let tried: Vec<u64> = LEFT.into_iter().step_by(if bench.is_pooled() { 4 } else { 1 }).collect();
+        for &left in &tried {
             let name = format!("{operation}-{left}");
             let failed = withstand(
                 bench,
@@ -44,7 +50,7 @@ fn full(bench: &Bench) -> CaseResult {
             failures += usize::from(failed);
             last = failed;
         }
-        println!("troubles: {operation} on {}: {failures} of {} failed", bench.ground(), LEFT.len());
+        println!("troubles: {operation} on {}: {failures} of {} failed", bench.ground(), tried.len());
         require(!last, format!("{operation} fails with 64 MiB left, so the case proves nothing"))?;
     }
     Ok(Verdict::Held)
@@ -66,10 +72,20 @@ fn failing(bench: &Bench) -> CaseResult {
     let Some(break_down) = bench.troubles().failing.clone() else {
         return Ok(Verdict::DoesNotApply("the device of this ground does not fail when asked to".into()));
     };
+    let mut all = 0;
     for operation in operations(bench) {
-        // What a failing device makes of an operation, only its file system knows; but it is said.
-        withstand(bench, operation, operation, || Ok(break_down()?), |_| true)?;
+        let mut failures = 0;
+        for after in AFTER {
+            let name = format!("{operation}-{after}");
+            let trouble = || Ok(break_down(Duration::from_millis(after))?);
+            // What a failing device makes of an operation, only its file system knows; but it is said.
+            failures += usize::from(withstand(bench, &name, operation, trouble, |_| true)?);
+        }
+        println!("troubles: {operation} on {}: {failures} of {} failed", bench.ground(), AFTER.len());
+        all += failures;
     }
+    // What an operation has to write, and when, is the file system's choice.
+    require(all > 0, "nothing ever failed, so the case proves nothing")?;
     Ok(Verdict::Held)
 }
 

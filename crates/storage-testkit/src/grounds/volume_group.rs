@@ -1,9 +1,13 @@
 //! A volume group of its own on a loop device over a sparse file.
 
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::ground::{Fill, Troubles};
+use crate::grounds::{machine_maps_devices, output};
 use crate::{Ground, GroundInstance, Pool, SkipReason};
 use tempfile::TempDir;
 
@@ -22,8 +26,29 @@ pub fn thin(name: &str, fstype: &'static str, size: u64) -> Ground {
 
 /// A ground whose volumes are thick.
 pub fn thick(name: &str, fstype: &'static str, size: u64) -> Ground {
-    let make = move || VolumeGroup::new()?.into_ground(fstype, size);
+    let make = move || {
+        let group = VolumeGroup::new()?;
+        let filled = group.name.clone();
+        let full: Arc<Fill> = Arc::new(move |left| Ok(Box::new(Ballast::thick(&filled, left)?)));
+        let troubles = Troubles { full: Some(full), ..Troubles::default() };
+        Ok(group.into_ground(fstype, size)?.with_troubles(troubles))
+    };
     Ground::new(name, make).with_check(machine).with_stride(STRIDE)
+}
+
+/// A ground whose volumes are thin, in a pool so small that it can be filled; for what happens then.
+pub fn thin_full(name: &str, fstype: &'static str, size: u64) -> Ground {
+    let make = move || {
+        let group = VolumeGroup::new()?;
+        // Not after the minute for which a pool waits for somebody to make it larger.
+        let small = ["--type", "thin-pool", "--size", "1g", "--chunksize", "64k", "--errorwhenfull", "y"];
+        group.run("lvcreate", &[&small[..], &["--name", "pool"]].concat(), &[])?;
+        let filled = group.name.clone();
+        let full: Arc<Fill> = Arc::new(move |left| Ok(Box::new(Ballast::thin(&filled, left)?)));
+        let troubles = Troubles { full: Some(full), ..Troubles::default() };
+        Ok(group.into_ground(fstype, size)?.with_troubles(troubles))
+    };
+    Ground::new(name, make).with_check(machine).with_only("troubles::no_space_left")
 }
 
 /// Each act runs programs of LVM, which take a second each in an emulated machine: a kill before every act would take
@@ -32,13 +57,7 @@ const STRIDE: usize = 2;
 
 /// What every group needs of the machine.
 pub fn machine() -> Result<(), SkipReason> {
-    if !rustix::process::geteuid().is_root() {
-        return Err(SkipReason("making a volume group takes root".into()));
-    }
-    let devices = std::fs::read_to_string("/proc/devices")?;
-    if !devices.lines().any(|line| line.ends_with(" device-mapper")) {
-        return Err(SkipReason("this kernel has no device mapper".into()));
-    }
+    machine_maps_devices()?;
     if !["/sbin", "/usr/sbin"].iter().any(|dir| Path::new(dir).join("lvm").exists()) {
         return Err(SkipReason("no program lvm (package lvm2)".into()));
     }
@@ -90,12 +109,15 @@ impl VolumeGroup {
     fn into_ground(self, fstype: &str, size: u64) -> Result<GroundInstance, SkipReason> {
         let dir: PathBuf = self.directory.path().join("scratch");
         std::fs::create_dir(&dir)?;
-        let (listed, cleared) = (self.name.clone(), self.name.clone());
+        let (listed, cleared, measured) = (self.name.clone(), self.name.clone(), self.name.clone());
         let pool = Pool::new(
             Path::new("/dev").join(&self.name),
             move || Self::volumes(&listed),
             move |prefix| remove(&cleared, prefix),
         );
+        let is_thin = Self::volumes(&self.name)?.iter().any(|name| name == "pool");
+        let pool =
+            pool.with_free(move || if is_thin { free_of_pool(&measured) } else { free_of_group(&measured) });
         let name = self.name.clone();
         Ok(GroundInstance::new(dir, self)
             .with_pool(pool)
@@ -120,6 +142,66 @@ impl Drop for VolumeGroup {
     }
 }
 
+/// A volume that takes all space but some; it goes when this is dropped.
+struct Ballast(String);
+
+impl Ballast {
+    fn thick(group: &str, left: u64) -> io::Result<Self> {
+        let size = format!("{}m", free_of_group(group)?.saturating_sub(left) >> 20);
+        Self::made(group, &["--size", &size, "--zero", "n"])
+    }
+
+    fn thin(group: &str, left: u64) -> io::Result<Self> {
+        let size = ["--thinpool", "pool", "--virtualsize", "1g"];
+        let ballast = Self::made(group, &size)?;
+        let free = free_of_pool(group)?;
+        let mut device = std::fs::OpenOptions::new().write(true).open(Path::new("/dev").join(&ballast.0))?;
+        let piece = vec![7; 1 << 20];
+        for _ in 0..free.saturating_sub(left) >> 20 {
+            device.write_all(&piece)?;
+        }
+        device.sync_data()?;
+        Ok(ballast)
+    }
+
+    fn made(group: &str, how: &[&str]) -> io::Result<Self> {
+        let made =
+            run("lvcreate", &[how, &["--wipesignatures", "n", "--name", "ballast"]].concat(), group, &[]);
+        made.map(|_| Self(format!("{group}/ballast"))).map_err(|reason| io::Error::other(reason.0))
+    }
+}
+
+impl Drop for Ballast {
+    fn drop(&mut self) {
+        let removed = output(Command::new("lvremove").args(["--quiet", "--force", "--yes", &self.0]));
+        if let Err(reason) = removed {
+            eprintln!("{} stays: {reason}", self.0);
+        }
+    }
+}
+
+fn free_of_group(group: &str) -> io::Result<u64> {
+    let said = ask("vgs", &["--noheadings", "--units", "b", "--nosuffix", "-o", "vg_free"], group)?;
+    said.trim().parse().map_err(io::Error::other)
+}
+
+/// What is left of the thin pool, if the group has one, to a ten-thousandth of it.
+fn free_of_pool(group: &str) -> io::Result<u64> {
+    let pool = format!("{group}/pool");
+    let fields = ["--noheadings", "--units", "b", "--nosuffix", "-o", "lv_size,data_percent"];
+    let said = ask("lvs", &fields, &pool)?;
+    let words: Vec<&str> = said.split_whitespace().collect();
+    let odd = || io::Error::other(format!("lvs says {said:?} of {pool}"));
+    let [size, percent] = words[..] else { return Err(odd()) };
+    let size: u64 = size.parse().map_err(|_| odd())?;
+    let hundredths: u64 = percent.replace('.', "").parse().map_err(|_| odd())?;
+    Ok(size / 10_000 * 10_000_u64.saturating_sub(hundredths))
+}
+
+fn ask(program: &str, options: &[&str], what: &str) -> io::Result<String> {
+    output(Command::new(program).args(options).arg(what)).map_err(|reason| io::Error::other(reason.0))
+}
+
 /// Removes the volumes of the group whose names begin with `prefix`: in one go, for each command takes its time.
 fn remove(group: &str, prefix: &str) {
     let Ok(all) = VolumeGroup::volumes(group) else { return };
@@ -132,13 +214,4 @@ fn remove(group: &str, prefix: &str) {
 
 fn run(program: &str, options: &[&str], group: &str, last: &[&str]) -> Result<String, SkipReason> {
     output(Command::new(program).arg("--quiet").arg("--yes").args(options).arg(group).args(last))
-}
-
-fn output(command: &mut Command) -> Result<String, SkipReason> {
-    let output = command.env("LVM_SUPPRESS_FD_WARNINGS", "1").output()?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(SkipReason(format!("{command:?}: {}", said.trim().replace('\n', "; "))))
 }

@@ -3,8 +3,10 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::ground::{Fill, Troubles};
 use crate::{Ground, GroundInstance, Pool, SkipReason};
 
 /// A pool that is destroyed when dropped.
@@ -79,15 +81,47 @@ pub fn ground(backend: &'static str) -> Ground {
         // Not in /tmp, which may be a tmpfs without extended attributes: trees that have some are copied from there.
         let scratch = tempfile::tempdir_in("/var/tmp")?;
         let (dir, root) = (scratch.path().to_path_buf(), pool.root());
-        let (listed, cleared) = (root.clone(), root.clone());
+        let (listed, cleared, measured) = (root.clone(), root.clone(), pool.name.clone());
         let volumes = Pool::new(&root, move || list(&listed), move |prefix| clear(&cleared, prefix));
+        let volumes = volumes.with_free(move || available(&measured));
+        let filled = pool.name.clone();
+        let full: Arc<Fill> = Arc::new(move |left| Ok(Box::new(Reserved::new(&filled, left)?)));
+        let troubles = Troubles { full: Some(full), ..Troubles::default() };
         Ok(GroundInstance::new(dir, (scratch, pool))
             .with_setting("lxc.bdev.zfs.root", root)
             .with_setting("hull.zfs.backend", backend)
+            .with_troubles(troubles)
             .with_pool(volumes))
     })
     .with_check(possible)
     .with_stride(stride)
+}
+
+/// How many bytes of the pool are left, when all that was written has taken its place.
+fn available(pool: &str) -> io::Result<u64> {
+    run("zpool", ["sync", pool])?;
+    let said = run("zfs", ["get", "-Hp", "-o", "value", "available", pool])?;
+    said.trim().parse().map_err(io::Error::other)
+}
+
+/// Space that nobody else gets, until it is dropped.
+struct Reserved(String);
+
+impl Reserved {
+    fn new(pool: &str, left: u64) -> io::Result<Self> {
+        let reserved = Self(format!("{pool}/reserved"));
+        let reservation = format!("refreservation={}", available(pool)?.saturating_sub(left));
+        run("zfs", ["create", "-o", &reservation, &reserved.0])?;
+        Ok(reserved)
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        if let Err(e) = run("zfs", ["destroy", &self.0]) {
+            eprintln!("{} keeps its space: {e}", self.0);
+        }
+    }
 }
 
 /// What a program prints.
