@@ -7,6 +7,7 @@ mod packages;
 mod process;
 mod rust_text;
 mod soak;
+mod stores;
 mod test;
 mod toml_lines;
 mod vm;
@@ -34,6 +35,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
     install::SUBCOMMAND,
     demo::SUBCOMMAND,
     soak::SUBCOMMAND,
+    stores::SUBCOMMAND,
     vm::SUBCOMMAND,
 ];
 
