@@ -1,5 +1,6 @@
 //! Developer commands: `cargo xtask COMMAND`. One subcommand is one module and one line of [`SUBCOMMANDS`].
 
+mod bench;
 mod check;
 mod demo;
 mod install;
@@ -33,6 +34,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
     test::SUBCOMMAND,
     install::SUBCOMMAND,
     demo::SUBCOMMAND,
+    bench::SUBCOMMAND,
     soak::SUBCOMMAND,
     vm::SUBCOMMAND,
 ];
@@ -49,6 +51,9 @@ fn main() -> ExitCode {
     }
     if name == demo::CLEANUP {
         return finish(name, demo::clean_up_after_parent(rest));
+    }
+    if name == bench::PEAK {
+        return finish(name, bench::run_alone(rest));
     }
     match SUBCOMMANDS.iter().find(|subcommand| subcommand.name == name) {
         Some(subcommand) => finish(name, (subcommand.run)(rest)),
