@@ -79,7 +79,7 @@ fn usage() -> String {
     let mut text = String::from("usage: cargo xtask COMMAND\n");
     for subcommand in SUBCOMMANDS {
         let call = format!("{} {}", subcommand.name, subcommand.arguments);
-        text.push_str(&format!("  {call:<34}{}\n", subcommand.summary));
+        text.push_str(&format!("  {call:<32}  {}\n", subcommand.summary));
     }
     text
 }
