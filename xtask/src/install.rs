@@ -76,7 +76,7 @@ fn options(arguments: &[String]) -> Result<(PathBuf, Profile)> {
 /// replaced file by file. Fails when the build, a copy, or the generation of manuals does.
 pub(crate) fn install(prefix: &Path, profile: Profile) -> Result<()> {
     let root = root();
-    let built = build(&root, profile)?;
+    let built = build(&root, profile, &["hull-cli", "hull-monitor"])?;
     let hull = prefix.join("bin/hull");
     place(&program(&built, "hull")?, &hull, 0o755)?;
     place(&program(&built, "hull-monitor")?, &prefix.join("libexec/hull/hull-monitor"), 0o755)?;
@@ -90,10 +90,10 @@ pub(crate) fn install(prefix: &Path, profile: Profile) -> Result<()> {
     completions(prefix)
 }
 
-/// Builds both programs and returns what cargo says of its artifacts, one JSON object a line.
-fn build(root: &Path, profile: Profile) -> Result<String> {
+/// Builds the programs of `packages` and returns what cargo says of its artifacts, one JSON object a line.
+pub(crate) fn build(root: &Path, profile: Profile, packages: &[&str]) -> Result<String> {
     let mut cargo = process::cargo(root);
-    cargo.args(["build", "--package", "hull-cli", "--package", "hull-monitor"]);
+    cargo.arg("build").args(packages.iter().flat_map(|package| ["--package", package]));
     cargo.args(["--message-format", "json-render-diagnostics"]);
     if profile == Profile::Release {
         cargo.arg("--release");
@@ -109,7 +109,7 @@ fn build(root: &Path, profile: Profile) -> Result<String> {
 }
 
 /// The program `name` among the artifacts that cargo reported.
-fn program(artifacts: &str, name: &str) -> Result<PathBuf> {
+pub(crate) fn program(artifacts: &str, name: &str) -> Result<PathBuf> {
     let lines = artifacts.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let found = lines.filter(|artifact| artifact["target"]["name"] == name);
     let path = found.filter_map(|artifact| artifact["executable"].as_str().map(PathBuf::from)).next();

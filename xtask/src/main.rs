@@ -1,5 +1,6 @@
 //! Developer commands: `cargo xtask COMMAND`. One subcommand is one module and one line of [`SUBCOMMANDS`].
 
+mod bench;
 mod check;
 mod demo;
 mod install;
@@ -34,6 +35,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
     test::SUBCOMMAND,
     install::SUBCOMMAND,
     demo::SUBCOMMAND,
+    bench::SUBCOMMAND,
     soak::SUBCOMMAND,
     stores::SUBCOMMAND,
     vm::SUBCOMMAND,
@@ -51,6 +53,9 @@ fn main() -> ExitCode {
     }
     if name == demo::CLEANUP {
         return finish(name, demo::clean_up_after_parent(rest));
+    }
+    if name == bench::PEAK {
+        return finish(name, bench::run_alone(rest));
     }
     match SUBCOMMANDS.iter().find(|subcommand| subcommand.name == name) {
         Some(subcommand) => finish(name, (subcommand.run)(rest)),
@@ -76,7 +81,7 @@ fn usage() -> String {
     let mut text = String::from("usage: cargo xtask COMMAND\n");
     for subcommand in SUBCOMMANDS {
         let call = format!("{} {}", subcommand.name, subcommand.arguments);
-        text.push_str(&format!("  {call:<34}{}\n", subcommand.summary));
+        text.push_str(&format!("  {call:<32}  {}\n", subcommand.summary));
     }
     text
 }

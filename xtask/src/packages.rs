@@ -22,6 +22,13 @@ pub(crate) const FOR_TESTS: &[&str] = &[
 /// What the demo uses beyond building Hull.
 pub(crate) const FOR_DEMO: &[&str] = &["btrfs-progs", "busybox-static", "e2fsprogs", "mmdebstrap"];
 
+/// What the bench uses beyond building Hull.
+pub(crate) const FOR_BENCH: &[&str] = &[
+    "btrfs-progs", // mkfs.btrfs for scratch stores
+    "e2fsprogs",   // mkfs.ext4 for scratch stores
+    "valgrind",    // callgrind, which counts instructions
+];
+
 /// What the VM lane uses to make its guest and to run it.
 pub(crate) const FOR_VM: &[&str] = &[
     "e2fsprogs",       // mke2fs, which fills disks
@@ -79,12 +86,12 @@ fn has(package: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{FOR_DEMO, FOR_TESTS, FOR_VM, has};
+    use super::{FOR_BENCH, FOR_DEMO, FOR_TESTS, FOR_VM, has};
     use crate::process::is_installed;
 
     #[test]
     fn lists_are_sorted_and_name_nothing_twice() {
-        for list in [FOR_TESTS, FOR_DEMO, FOR_VM] {
+        for list in [FOR_TESTS, FOR_DEMO, FOR_BENCH, FOR_VM] {
             assert!(list.is_sorted_by(|a, b| a < b), "{list:?}");
         }
     }
