@@ -19,7 +19,7 @@ impl CopyOnWrite for ZfsDriver {
         let target = self.new_layout(to, Some(from.at)).ok()?;
         let there = naming::named(&target.at).ok()??;
         (naming::pool(&source) == naming::pool(there))
-            .then_some(Offer { cost: Cost::Constant, tie: Tie::Enforced })
+            .then_some(Offer { cost: Cost::Constant, tie: Tie::Enforced, lies_over: false })
     }
 
     fn clone_volume(&self, from: Source<'_>, to: &Layout, access: Access, by: TxId) -> Result<()> {
