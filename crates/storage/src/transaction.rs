@@ -136,7 +136,8 @@ impl Store {
     fn perform(&self, step: &Step, by: TxId, still: Option<&Still<'_>>) -> Result<()> {
         {
             // Ends with the block, whatever comes of the step.
-            let _held = still.filter(|still| step.reads() == Some(still.volume)).map(Still::begin).transpose()?;
+            let _held =
+                still.filter(|still| step.reads() == Some(still.volume)).map(Still::begin).transpose()?;
             self.act(step, by)?;
         }
         let Step::Clone { at, writable, .. } = step else { return Ok(()) };
@@ -164,17 +165,15 @@ impl Store {
                 drop((source, target));
                 self.blocks(at)?.adopt_blocks(at)
             }
-            Step::Receive { from, at, writable } => {
-                stream::between(
-                    self.host(),
-                    self.transfer(from)?,
-                    from,
-                    self.transfer(&at.at)?,
-                    at,
-                    access(*writable),
-                    by,
-                )
-            }
+            Step::Receive { from, at, writable } => stream::between(
+                self.host(),
+                self.transfer(from)?,
+                from,
+                self.transfer(&at.at)?,
+                at,
+                access(*writable),
+                by,
+            ),
             Step::Import { at, .. } => Err(Error::new(
                 ErrorKind::InvalidInput,
                 format!("{} can only be made while its stream is there", at.at),
