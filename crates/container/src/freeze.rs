@@ -136,10 +136,10 @@ impl<'c> Live<'c> {
             self.said.borrow_mut().warnings.push(torn(why));
             return Ok(Box::new(()));
         }
-        // So that little is left to be written while it is frozen. What a store needs for the copy to be whole it does
-        // itself, so nothing hangs on this.
-        let store = self.source.store();
-        let _ = store.write_out(from);
+        // A copy of files sees what the kernel has yet to write; a snapshot may not, so the kernel writes it now, most of it
+        // before anything is frozen. What a store needs for a whole clone it does itself: nothing hangs on this.
+        let write_out = || is_taken_at_once(method).then(|| self.source.store().write_out(from));
+        let _ = write_out();
         match self.source.all.freezer().freeze(&self.source.lxcpath, name)? {
             Freezing::Frozen(frozen) => {
                 let thaw = Thaw {
@@ -148,10 +148,7 @@ impl<'c> Live<'c> {
                     act: act(method, "was"),
                     said: Rc::clone(&self.said),
                 };
-                if is_taken_at_once(method) {
-                    // Pages that programs have mapped are new to nobody but the kernel until they are written.
-                    let _ = store.write_out(from);
-                }
+                let _ = write_out();
                 Ok(Box::new(thaw))
             }
             Freezing::AsBefore => {
