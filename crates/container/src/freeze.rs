@@ -209,7 +209,8 @@ impl Drop for Thaw {
                 .warnings
                 .push(format!("somebody thawed {name} while {act}: what it wrote meanwhile may be torn")),
             Err(e) => {
-                said.warnings.push(format!("{name} is frozen still: {e}; thaw it with `lxc-unfreeze {name}`"))
+                said.warnings
+                    .push(format!("{name} is frozen still: {e}; thaw it with `lxc-unfreeze {name}`"));
             }
         }
     }

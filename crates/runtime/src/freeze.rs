@@ -82,7 +82,7 @@ impl Freezable {
     pub fn freeze(&self, patience: Duration) -> Result<()> {
         match self.client.freeze(Some(patience)) {
             Ok(()) => return Ok(()),
-            Err(e) if is_left_to_us(&e) => {}
+            Err(e) if self.is_left_to_us(&e) => {}
             Err(e) if e.errno() == Errno::TIMEDOUT => return Err(self.late(patience)),
             Err(e) => return Err(told(&e)),
         }
@@ -108,12 +108,18 @@ impl Freezable {
     fn thaw_now(&self) -> Result<()> {
         match self.client.unfreeze(Some(PATIENCE)) {
             Ok(()) => return Ok(()),
-            Err(e) if is_left_to_us(&e) => {}
+            Err(e) if self.is_left_to_us(&e) => {}
             Err(e) => return Err(told(&e)),
         }
         self.groups.thaw(Some(Instant::now() + PATIENCE)).map_err(|e| Error::new(e.to_string()))?;
         let _ = self.client.announce_state(State::Running);
         Ok(())
+    }
+
+    /// Whether the monitor leaves it to its clients. Those before LXC 4, which know no such order, hang up.
+    fn is_left_to_us(&self, e: &hull_ipc::client::Error) -> bool {
+        let listens = || self.client.state().is_ok_and(|state| state != State::Stopped);
+        matches!(e.errno(), Errno::NOENT | Errno::NOSYS) || e.is_stopped() && listens()
     }
 
     fn late(&self, patience: Duration) -> Error {
@@ -123,11 +129,6 @@ impl Freezable {
             patience.as_secs()
         ))
     }
-}
-
-/// Whether the monitor says that its clients are to freeze the container. Those before LXC 4 know no such order.
-fn is_left_to_us(e: &hull_ipc::client::Error) -> bool {
-    matches!(e.errno(), Errno::NOENT | Errno::NOSYS)
 }
 
 fn told(e: &hull_ipc::client::Error) -> Error {
