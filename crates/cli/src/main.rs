@@ -7,6 +7,7 @@ mod deletion;
 mod environment;
 mod errors;
 mod facts;
+mod freezing;
 mod generate;
 mod hull;
 mod lxc;

@@ -10,6 +10,7 @@ use hull_storage::{DriverName, Reclaim, Registry, Settings};
 use crate::deletion;
 use crate::environment::Environment;
 use crate::errors::Failure;
+use crate::freezing::Watched;
 use crate::progress::Progress;
 
 /// What a command is about to do.
@@ -76,6 +77,7 @@ impl Session {
             durability: environment.durability()?,
             reclaim,
             wait: Wait::UpTo(Duration::from_secs(30)),
+            freezer: Box::new(Watched),
         })?;
         Ok(Self { containers })
     }

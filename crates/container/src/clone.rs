@@ -7,13 +7,15 @@ use hull_mount::Access;
 use hull_storage::host::patch;
 use hull_storage::lock::Kind;
 use hull_storage::{
-    CloneMode, DriverName, Error, ErrorKind, Locator, Method, Placement, Plan, Result, Tie, TxId, files,
+    CloneMode, DriverName, Error, ErrorKind, Locator, Method, Placement, Plan, Result, Still, Tie, TxId,
+    files,
 };
 
 use crate::config::{Rewrite, rewritten};
 use crate::container::Container;
 use crate::create::HOME_MODE;
 use crate::dependents::{self, Dependent};
+use crate::freeze::Live;
 use crate::hooks::Occasion;
 use crate::made::Made;
 use crate::name;
@@ -33,7 +35,7 @@ pub struct CloneRequest {
     pub keep_name: bool,
     /// It keeps the source's hardware addresses.
     pub keep_mac: bool,
-    /// The source may be running; what it writes meanwhile may or may not be in the clone.
+    /// The source may be running; it is frozen while its files are read.
     pub allow_running: bool,
     /// Further arguments for `lxc.hook.clone`.
     pub hook_args: Vec<String>,
@@ -61,6 +63,7 @@ impl CloneRequest {
 /// A clone, decided.
 pub(crate) struct Decided {
     pub plan: Plan,
+    pub from: Option<Locator>,
     pub at: Option<Locator>,
     pub method: Option<Method>,
     pub config: Config,
@@ -102,18 +105,21 @@ impl Container<'_> {
             self.all.settle(&mut made.warnings);
         }
         self.require_defined()?;
+        let live = if request.allow_running { Live::look(self)? } else { None };
         if !request.allow_running {
             self.require_stopped("copy").map_err(|e| match e.kind() {
-                ErrorKind::InUse => Error::new(
-                    e.kind(),
-                    format!("{e}, or give --allow-running: files it is writing may be torn"),
-                ),
+                ErrorKind::InUse => {
+                    Error::new(e.kind(), format!("{e}, or give --allow-running: then it is frozen meanwhile"))
+                }
                 _ => e,
             })?;
         }
         new.require_free()?;
         if request.dry_run {
             let decided = self.decide_clone(new, request, extra, TxId(0))?;
+            if let Some(live) = live {
+                live.foretell(&decided, &mut made);
+            }
             (made.plan, made.at, made.method) = (decided.plan, decided.at, decided.method);
             return Ok(made);
         }
@@ -124,8 +130,15 @@ impl Container<'_> {
         self.all.store().transact("copy", |tx| {
             let decided = self.decide_clone(new, request, extra, tx.id())?;
             made.plan = decided.plan.clone();
-            (made.at, made.method) = (decided.at, decided.method);
-            tx.perform(decided.plan)?;
+            (made.at, made.method) = (decided.at.clone(), decided.method);
+            match (&live, &decided.from) {
+                (Some(live), Some(from)) => {
+                    let hold = || live.hold(from, decided.method);
+                    tx.perform_still(decided.plan, &Still { volume: from, hold: &hold })?;
+                    live.tell(decided.method, &mut made);
+                }
+                _ => tx.perform(decided.plan)?,
+            }
             self.finish_clone(new, made.at.as_ref(), &decided.config, request)
         })?;
         made.warnings.extend(self.all.leftovers());
@@ -154,10 +167,11 @@ impl Container<'_> {
         let source = self.config()?;
         let mut volume = Plan::default();
         let (mut at, mut method) = (None, None);
-        if let Some(from) = self.rootfs_of(&source)? {
+        let from = self.rootfs_of(&source)?;
+        if let Some(from) = &from {
             let to = Placement::in_home(new.home(), new.pool_name());
             let (mode, access) = (request.mode, Access::ReadWrite);
-            let made = self.all.store().plan_clone(&from, request.store, &to, mode, access, tx)?;
+            let made = self.all.store().plan_clone(from, request.store, &to, mode, access, tx)?;
             (volume, at, method) = (made.plan, Some(made.at), made.method);
         }
         let addresses = if request.keep_mac { HardwareAddresses::Keep } else { HardwareAddresses::Renew };
@@ -178,7 +192,7 @@ impl Container<'_> {
             dependents::record(&mut plan, new, &self.sources_of_a_clone()?)?;
         }
         plan.append(volume);
-        Ok(Decided { plan, at, method, config })
+        Ok(Decided { plan, from, at, method, config })
     }
 
     /// Whom a clone of this container that is tied to it needs: it, and whomever it needs itself. A snapshot's

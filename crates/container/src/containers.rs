@@ -13,6 +13,7 @@ use hull_storage::{
 use hull_treecopy::Observer;
 
 use crate::container::Container;
+use crate::freeze::{Freezer, Nobody};
 use crate::{name, partial};
 
 /// What the owner of the process decides.
@@ -35,6 +36,8 @@ pub struct Options {
     pub reclaim: Reclaim,
     /// How long to wait for another command that uses the same container.
     pub wait: Wait,
+    /// Who freezes a container that runs while it is copied.
+    pub freezer: Box<dyn Freezer>,
 }
 
 /// All containers of one lxcpath.
@@ -45,6 +48,7 @@ pub struct Containers {
     default_store: DriverName,
     wait: Wait,
     store: Store,
+    freezer: Box<dyn Freezer>,
 }
 
 impl fmt::Debug for Options {
@@ -74,10 +78,12 @@ impl Containers {
         let store =
             Store::new(drivers, Box::new(journal), Box::new(host), locks).with_reclaim(options.reclaim);
         let settings = (options.registry, options.default_store, options.wait);
-        Self::with_store(&options.lxcpath, options.rundir, settings, store)
+        let all = Self::with_store(&options.lxcpath, options.rundir, settings, store)?;
+        Ok(Self { freezer: options.freezer, ..all })
     }
 
-    /// The containers in `lxcpath`, on a store of the caller's making (another journal or host).
+    /// The containers in `lxcpath`, on a store of the caller's making (another journal or host), and none of them ever
+    /// frozen.
     pub fn with_store(
         lxcpath: &Path,
         rundir: PathBuf,
@@ -92,7 +98,7 @@ impl Containers {
         }
         // A trailing slash would give sockets and locks another name than LXC gives them.
         let lxcpath: PathBuf = lxcpath.components().collect();
-        Ok(Self { lxcpath, rundir, registry, default_store, wait, store })
+        Ok(Self { lxcpath, rundir, registry, default_store, wait, store, freezer: Box::new(Nobody) })
     }
 
     /// The same containers, with another answer to who deletes what an operation dooms.
@@ -118,6 +124,10 @@ impl Containers {
 
     pub(crate) fn rundir(&self) -> &Path {
         &self.rundir
+    }
+
+    pub(crate) fn freezer(&self) -> &dyn Freezer {
+        &*self.freezer
     }
 
     pub(crate) fn default_store(&self) -> DriverName {

@@ -13,12 +13,15 @@ pub struct Made {
     pub method: Option<Method>,
     /// All that happened, in order; prints as one line a step.
     pub plan: Plan,
+    /// What is worth knowing of how it went; one line each.
+    pub notes: Vec<String>,
     /// What did not go as it should, but did not stop the operation; one line each.
     pub warnings: Vec<String>,
 }
 
 impl Made {
     pub(crate) fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), at: None, method: None, plan: Plan::default(), warnings: Vec::new() }
+        let (notes, warnings) = (Vec::new(), Vec::new());
+        Self { name: name.into(), at: None, method: None, plan: Plan::default(), notes, warnings }
     }
 }

@@ -14,7 +14,7 @@ use crate::made::Made;
 pub struct SnapshotRequest {
     /// A text to keep with it.
     pub comment: Option<Vec<u8>>,
-    /// The container may be running.
+    /// The container may be running; it is frozen while its files are read.
     pub allow_running: bool,
     /// Only decide.
     pub dry_run: bool,

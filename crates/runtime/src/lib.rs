@@ -2,7 +2,7 @@
 //!
 //! [`supervise::run`] is one container's life, meant for a process of its own (`hull-monitor`): it decides
 //! everything, clones, serves LXC's command socket while the container runs, and cleans up. [`attach::run`]
-//! executes a command in a running container, Hull's or stock LXC's. [`stop`] ends one. [`launch`] is for
+//! executes a command in a running container, Hull's or stock LXC's. [`stop`] ends one, [`freeze`] keeps one still. [`launch`] is for
 //! the program that starts `hull-monitor`.
 //!
 //! Storage is the caller's: a [`RootfsProvider`] hands in the root file system. Deliberately absent: threads,
@@ -11,6 +11,7 @@
 
 pub mod attach;
 mod error;
+pub mod freeze;
 mod hooks;
 mod inside;
 pub mod launch;

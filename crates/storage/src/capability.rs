@@ -80,6 +80,9 @@ pub struct Offer {
     pub cost: Cost,
     /// What ties the clone to its source afterwards.
     pub tie: Tie,
+    /// Whether the clone goes on reading the source's own files, so that whoever writes to them there changes the
+    /// clone, or breaks it. Only a source that nobody writes to any more serves for such a clone.
+    pub lies_over: bool,
 }
 
 /// What a copy is proportional to, cheapest first.

@@ -18,8 +18,15 @@ pub trait CopyOnWrite {
     /// No side effects.
     fn offer(&self, from: Source<'_>, to: &Placement, access: Access) -> Option<Offer>;
 
-    /// Makes the clone at `to`, exclusively.
+    /// Makes the clone at `to`, exclusively. Whoever writes to the source may be kept waiting until this returns.
     fn clone_volume(&self, from: Source<'_>, to: &Layout, access: Access, by: TxId) -> Result<()>;
+
+    /// Does what the new clone at `to` needs besides, and for which the source is not read: an identity of its own.
+    /// Called once after [`CopyOnWrite::clone_volume`].
+    fn finish_clone(&self, to: &Layout, access: Access, by: TxId) -> Result<()> {
+        let _ = (to, access, by);
+        Ok(())
+    }
 }
 
 /// A volume's size (where it is a block device) or the limit on what it may hold (where it is a quota).

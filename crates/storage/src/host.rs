@@ -188,17 +188,7 @@ impl Host for RealHost {
         if self.durability == Durability::Crash {
             return Ok(());
         }
-        let volume = ready()?;
-        let failed = |e| Error::os(format!("cannot sync {}", place(&volume)), e);
-        // What is new in a union is in its upper layer. A mount's own descriptor is only a name, which cannot be synced.
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let dir = match &volume.plan.source {
-            MountSource::Union { upper: Some(upper), .. } => {
-                rustix::fs::openat(CWD, &upper.upper, flags, Mode::empty())
-            }
-            _ => rustix::fs::openat(open(&volume)?, c".", flags, Mode::empty()),
-        };
-        dir.and_then(rustix::fs::syncfs).map_err(failed)
+        sync(&ready()?)
     }
 
     fn persist(&self, step: &Step) -> Result<()> {
@@ -235,6 +225,19 @@ impl Host for RealHost {
             Step::Move { .. } | Step::Fill { .. } | Step::FillBlocks { .. } => Ok(()),
         }
     }
+}
+
+/// Syncs the file system that what is new in the volume is in.
+pub(crate) fn sync(volume: &Activation) -> Result<()> {
+    // What is new in a union is in its upper layer. A mount's own descriptor is only a name, which cannot be synced.
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let dir = match &volume.plan.source {
+        MountSource::Union { upper: Some(upper), .. } => {
+            rustix::fs::openat(CWD, &upper.upper, flags, Mode::empty())
+        }
+        _ => rustix::fs::openat(open(volume)?, c".", flags, Mode::empty()),
+    };
+    dir.and_then(rustix::fs::syncfs).map_err(|e| Error::os(format!("cannot sync {}", place(volume)), e))
 }
 
 /// Syncs the volume at `path` if it is one file, an image; a directory's content has been synced where it was made.

@@ -12,11 +12,12 @@ use hull_treecopy::Observer;
 
 use crate::driver::{Driver, Source};
 use crate::error::{Error, ErrorKind, Result};
-use crate::facets::{Blocks, Transfer};
+use crate::facets::{Blocks, CopyOnWrite, Transfer};
 use crate::journal::Record;
 use crate::name::{Layout, Locator, Resource, TxId};
 use crate::plan::{HOME, Plan, Step};
 use crate::reclaim::Patience;
+use crate::still::Still;
 use crate::store::Store;
 use crate::stream;
 
@@ -35,12 +36,22 @@ impl Transaction<'_> {
 
     /// Adds `plan` to what was decided and carries it out. After a failure nothing more may be performed.
     pub fn perform(&mut self, plan: Plan) -> Result<()> {
+        self.perform_under(plan, None)
+    }
+
+    /// [`Transaction::perform`], with whoever writes to the volume that `still` names kept from it while a step reads
+    /// it, and no longer: neither while the step is noted nor while what it made is written out.
+    pub fn perform_still(&mut self, plan: Plan, still: &Still<'_>) -> Result<()> {
+        self.perform_under(plan, Some(still))
+    }
+
+    fn perform_under(&mut self, plan: Plan, still: Option<&Still<'_>>) -> Result<()> {
         self.record.plan.append(plan);
         while self.record.begun < self.record.plan.steps.len() {
             self.begin()?;
             let step = &self.record.plan.steps[self.record.begun - 1];
             // A step that failed for want of space has changed nothing, or is one that may be repeated.
-            self.store.reserving(&self.record.plan, || self.store.perform(step, self.record.id))?;
+            self.store.reserving(&self.record.plan, || self.store.perform(step, self.record.id, still))?;
             self.store.host().persist(step)?;
         }
         Ok(())
@@ -122,17 +133,24 @@ impl Store {
         }
     }
 
-    fn perform(&self, step: &Step, by: TxId) -> Result<()> {
+    fn perform(&self, step: &Step, by: TxId, still: Option<&Still<'_>>) -> Result<()> {
+        {
+            // Ends with the block, whatever comes of the step.
+            let _held =
+                still.filter(|still| step.reads() == Some(still.volume)).map(Still::begin).transpose()?;
+            self.act(step, by)?;
+        }
+        let Step::Clone { at, writable, .. } = step else { return Ok(()) };
+        self.clones(at)?.finish_clone(at, access(*writable), by)
+    }
+
+    fn act(&self, step: &Step, by: TxId) -> Result<()> {
         match step {
             Step::MakeHome { home, mode, owner } => self.host().make_home(home, *mode, *owner, by),
             Step::Create { at, spec } => self.driver(at.at.driver())?.create(at, spec, by),
             Step::Clone { from, at, writable } => {
-                let driver = self.driver(at.at.driver())?;
-                let cow = driver.copy_on_write().ok_or_else(|| {
-                    Error::new(ErrorKind::Unsupported, format!("the store {} makes no clones", driver.name()))
-                })?;
-                let access = if *writable { Access::ReadWrite } else { Access::ReadOnly };
-                cow.clone_volume(Source { driver: self.driver(from.driver())?, at: from }, at, access, by)
+                let source = Source { driver: self.driver(from.driver())?, at: from };
+                self.clones(at)?.clone_volume(source, at, access(*writable), by)
             }
             Step::Fill { from, at } => {
                 let source = self.driver(from.driver())?.activate(from, Access::ReadOnly)?;
@@ -147,18 +165,15 @@ impl Store {
                 drop((source, target));
                 self.blocks(at)?.adopt_blocks(at)
             }
-            Step::Receive { from, at, writable } => {
-                let access = if *writable { Access::ReadWrite } else { Access::ReadOnly };
-                stream::between(
-                    self.host(),
-                    self.transfer(from)?,
-                    from,
-                    self.transfer(&at.at)?,
-                    at,
-                    access,
-                    by,
-                )
-            }
+            Step::Receive { from, at, writable } => stream::between(
+                self.host(),
+                self.transfer(from)?,
+                from,
+                self.transfer(&at.at)?,
+                at,
+                access(*writable),
+                by,
+            ),
             Step::Import { at, .. } => Err(Error::new(
                 ErrorKind::InvalidInput,
                 format!("{} can only be made while its stream is there", at.at),
@@ -167,6 +182,12 @@ impl Store {
             Step::Move { from, to } => self.driver(from.driver)?.rename(from, to).map(drop),
             Step::Write { file, new, mode, .. } => self.host().write(file, new.as_deref(), *mode, by),
         }
+    }
+
+    fn clones(&self, at: &Layout) -> Result<&dyn CopyOnWrite> {
+        let driver = self.driver(at.at.driver())?;
+        let text = || format!("the store {} makes no clones", driver.name());
+        driver.copy_on_write().ok_or_else(|| Error::new(ErrorKind::Unsupported, text()))
     }
 
     fn blocks(&self, at: &Locator) -> Result<&dyn Blocks> {
@@ -272,6 +293,10 @@ impl Store {
         let driver = self.driver(what.at.driver())?;
         what.parts.iter().rev().try_for_each(|part| reclaim_part(driver, part, by, observer))
     }
+}
+
+fn access(writable: bool) -> Access {
+    if writable { Access::ReadWrite } else { Access::ReadOnly }
 }
 
 /// The only place that deletes volumes, part by part, and only what a transaction can prove its own.

@@ -174,11 +174,13 @@ impl Store {
     /// What is asked for a clone of `from`: one of this store is cloned by copying what it changed, and any
     /// store's volume that is a directory tree for nothing.
     pub fn offer(&self, from: Source<'_>) -> Option<Offer> {
-        let cost = match from.driver.name() == self.name {
-            true => Chain::read(from.at).ok().map(|_| Cost::PerChange)?,
-            false => is_tree(from).then_some(Cost::Constant)?,
+        // What it changed is copied, and the layers below are written to by neither; a tree becomes a layer itself.
+        let lies_over = from.driver.name() != self.name;
+        let cost = match lies_over {
+            false => Chain::read(from.at).ok().map(|_| Cost::PerChange)?,
+            true => is_tree(from).then_some(Cost::Constant)?,
         };
-        Some(Offer { cost, tie: Tie::Unguarded })
+        Some(Offer { cost, tie: Tie::Unguarded, lies_over })
     }
 
     /// The directory whose content a clone of `from` begins with; `None` for one that begins empty.

@@ -25,7 +25,7 @@ impl CopyOnWrite for BtrfsDriver {
             && btrfs::is_btrfs(&there).ok()?
             && btrfs::filesystem_id(&source).ok()? == btrfs::filesystem_id(&there).ok()?
             && may_snapshot(&source)?;
-        possible.then_some(Offer { cost: Cost::Constant, tie: Tie::None })
+        possible.then_some(Offer { cost: Cost::Constant, tie: Tie::None, lies_over: false })
     }
 
     fn clone_volume(&self, from: Source<'_>, to: &Layout, access: Access, _by: TxId) -> Result<()> {

@@ -27,12 +27,15 @@ impl CopyOnWrite for crate::LoopDriver {
             false if attach::user(&source).ok()?.is_some() => return None,
             false => Cost::PerByte,
         };
-        Some(Offer { cost, tie: Tie::None })
+        Some(Offer { cost, tie: Tie::None, lies_over: false })
     }
 
-    fn clone_volume(&self, from: Source<'_>, to: &Layout, access: Access, _by: TxId) -> Result<()> {
-        let (source, target) = (image::existing(from.at)?, paths::absolute(&to.at)?);
-        copy(from.at, &source, &target)?;
+    fn clone_volume(&self, from: Source<'_>, to: &Layout, _access: Access, _by: TxId) -> Result<()> {
+        copy(from.at, &image::existing(from.at)?, &paths::absolute(&to.at)?)
+    }
+
+    fn finish_clone(&self, to: &Layout, access: Access, _by: TxId) -> Result<()> {
+        let target = paths::absolute(&to.at)?;
         tell_apart(&*self.runner, &target, access)?;
         match access {
             Access::ReadOnly => image::set_read_only(&target),

@@ -24,7 +24,7 @@ impl CopyOnWrite for LvmDriver {
             return None;
         }
         let tie = tie_to(self.see(&source).ok()?.makeup)?;
-        Some(Offer { cost: Cost::Constant, tie })
+        Some(Offer { cost: Cost::Constant, tie, lies_over: false })
     }
 
     fn clone_volume(&self, from: Source<'_>, to: &Layout, access: Access, by: TxId) -> Result<()> {

@@ -20,8 +20,11 @@ impl CopyOnWrite for ZfsDriver {
         let source = self.dataset(from.at).ok()?;
         let target = self.new_layout(to, Some(from.at)).ok()?;
         let there = naming::named(&target.at).ok()??;
-        (naming::pool(&source) == naming::pool(there))
-            .then_some(Offer { cost: Cost::Constant, tie: Tie::Enforced })
+        (naming::pool(&source) == naming::pool(there)).then_some(Offer {
+            cost: Cost::Constant,
+            tie: Tie::Enforced,
+            lies_over: false,
+        })
     }
 
     fn clone_volume(&self, from: Source<'_>, to: &Layout, access: Access, by: TxId) -> Result<()> {

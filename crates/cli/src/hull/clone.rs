@@ -35,7 +35,7 @@ pub(crate) struct Args {
     /// Keep the original's hardware addresses
     #[arg(long)]
     keep_mac: bool,
-    /// Clone although the original runs; files it is writing may be torn
+    /// Clone although the original runs: it is frozen while its files are read
     #[arg(long)]
     allow_running: bool,
     /// Print what would be done and do nothing

@@ -94,7 +94,7 @@ impl Context {
 
     /// Tells of a change: the plan if it was only planned, else `done` and the place and method.
     pub(crate) fn tell(&self, made: &Made, dry_run: bool, done: &str) -> Result<(), Failure> {
-        made.warnings.iter().for_each(|warning| self.warn(warning));
+        made.notes.iter().chain(&made.warnings).for_each(|text| self.warn(text));
         if dry_run {
             return output::print(made.plan.to_string());
         }

@@ -52,6 +52,9 @@ struct Hull {
     /// Delete what commands left for later, of containers in LXCPATH or of bare volumes; they run this in the background
     #[arg(long, hide = true, num_args = 0..=1, value_name = "LXCPATH")]
     reclaim: Option<Option<PathBuf>>,
+    /// Freeze a container until standard input ends; commands that copy one while it runs run this beside them
+    #[arg(long, hide = true, num_args = 2, value_names = ["LXCPATH", "NAME"], allow_hyphen_values = true)]
+    hold_frozen: Option<Vec<String>>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -116,6 +119,9 @@ fn dispatch(parsed: Hull) -> Outcome {
     if let Some(lxcpath) = parsed.reclaim {
         crate::deletion::work(&crate::environment::Environment::read()?, lxcpath)?;
         return Ok(ExitCode::SUCCESS);
+    }
+    if let Some([lxcpath, name]) = parsed.hold_frozen.as_deref() {
+        return crate::freezing::work(lxcpath.as_ref(), name);
     }
     let Some(command) = parsed.command else {
         return Err(Failure::usage("say what to do; `hull --help` lists the commands"));

@@ -17,7 +17,7 @@ pub(crate) struct Args {
     /// Text to keep with it
     #[arg(short, long, value_name = "TEXT", conflicts_with_all = ["list", "delete"])]
     comment: Option<String>,
-    /// Take it although the container runs; files it is writing may be torn
+    /// Take it although the container runs: it is frozen while its files are read
     #[arg(long, conflicts_with_all = ["list", "delete"])]
     allow_running: bool,
     /// List the snapshots

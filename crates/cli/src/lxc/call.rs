@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::path::{Component, Path, PathBuf};
 
+use hull_container::Made;
 use hull_storage::Settings;
 
 use super::Tool;
@@ -159,6 +160,12 @@ impl<'a> Call<'a> {
             complain(format_args!("{}: {message}", self.tool.name));
         }
         self.log("WARN", &message);
+    }
+
+    /// Tells of what `made` went well and not so well. LXC's commands say nothing of success, so notes go to the log only.
+    pub(crate) fn tell(&self, made: &Made) {
+        made.notes.iter().for_each(|note| self.log("NOTICE", &one_line(note)));
+        made.warnings.iter().for_each(|warning| self.warn(warning));
     }
 
     /// Appends a line in LXC's form to the log file if its level is wanted.

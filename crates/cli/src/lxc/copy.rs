@@ -22,7 +22,12 @@ pub(super) fn table() -> Command {
         table::value("newpath", 'p', "newpath", "PATH", "Directory the new container is kept in"),
         table::flag("rename", 'R', "rename", "Rename the container instead"),
         table::flag("snapshot", 's', "snapshot", "Share the root file system with the original"),
-        table::flag("allowrunning", 'a', "allowrunning", "Copy although the container runs"),
+        table::flag(
+            "allowrunning",
+            'a',
+            "allowrunning",
+            "Copy although the container runs: it is frozen meanwhile",
+        ),
         table::flag("foreground", 'F', "foreground", "With -e: the terminal is the new container's console"),
         table::flag("daemon", 'd', "daemon", "With -e: start in the background, which is usual"),
         table::flag("ephemeral", 'e', "ephemeral", "Make a throw-away clone and start it"),
@@ -83,8 +88,7 @@ pub(super) fn run(call: &Call<'_>) -> Outcome {
         return ephemeral::run(call, &container, request);
     }
     let hook_args = hook_args(call)?;
-    let made = container.clone_to(&CloneRequest { hook_args, ..request })?;
-    made.warnings.iter().for_each(|warning| call.warn(warning));
+    call.tell(&container.clone_to(&CloneRequest { hook_args, ..request })?);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -32,7 +32,7 @@ pub(super) fn run(call: &Call<'_>, original: &Container<'_>, mut request: CloneR
         None => home.parent().unwrap_or(&home).to_path_buf(),
     };
     let made = original.clone_to(&request)?;
-    made.warnings.iter().for_each(|warning| call.warn(warning));
+    call.tell(&made);
     let name = &made.name;
     let keep = call.has("keepdata");
     let started = (|| {

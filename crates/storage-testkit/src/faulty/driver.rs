@@ -137,6 +137,11 @@ impl CopyOnWrite for FaultyDriver {
         let facet = self.inner.copy_on_write().ok_or_else(absent)?;
         self.faults.change("CopyOnWrite::clone_volume", || facet.clone_volume(from, to, access, by))
     }
+
+    fn finish_clone(&self, to: &Layout, access: Access, by: TxId) -> Result<()> {
+        let facet = self.inner.copy_on_write().ok_or_else(absent)?;
+        self.faults.change("CopyOnWrite::finish_clone", || facet.finish_clone(to, access, by))
+    }
 }
 
 #[deny(clippy::missing_trait_methods)]

@@ -47,7 +47,7 @@ impl SimDriver {
     /// The store with clones.
     #[must_use]
     pub fn with_clones(self, cost: Cost, tie: Tie, marks: bool) -> Self {
-        Self { clones: Some(Clones { offer: Offer { cost, tie }, marks }), ..self }
+        Self { clones: Some(Clones { offer: Offer { cost, tie, lies_over: false }, marks }), ..self }
     }
 
     /// What is on disk where a volume with the files `content` is at `path`.
