@@ -40,9 +40,11 @@ pub fn thick(name: &str, fstype: &'static str, size: u64) -> Ground {
 pub fn thin_full(name: &str, fstype: &'static str, size: u64) -> Ground {
     let make = move || {
         let group = VolumeGroup::new()?;
-        // Not after the minute for which a pool waits for somebody to make it larger.
-        let small = ["--type", "thin-pool", "--size", "1g", "--chunksize", "64k", "--errorwhenfull", "y"];
-        group.run("lvcreate", &[&small[..], &["--name", "pool"]].concat(), &[])?;
+        let small = ["--type", "thin-pool", "--size", "1g", "--chunksize", "64k", "--name", "pool"];
+        group.run("lvcreate", &small, &[])?;
+        // It refuses at once, not after the minute for which it would wait for somebody to make it larger.
+        let pool = format!("{}/pool", group.name);
+        output(Command::new("lvchange").args(["--quiet", "--errorwhenfull", "y", &pool]))?;
         let filled = group.name.clone();
         let full: Arc<Fill> = Arc::new(move |left| Ok(Box::new(Ballast::thin(&filled, left)?)));
         let troubles = Troubles { full: Some(full), ..Troubles::default() };
