@@ -97,10 +97,10 @@ pub fn ground(backend: &'static str) -> Ground {
     .with_stride(stride)
 }
 
-/// How many bytes of the pool are left, when all that was written has taken its place.
-fn available(pool: &str) -> io::Result<u64> {
-    run("zpool", ["sync", pool])?;
-    let said = run("zfs", ["get", "-Hp", "-o", "value", "available", pool])?;
+/// How many bytes are left for the dataset, when all that was written has taken its place.
+fn available(dataset: &str) -> io::Result<u64> {
+    run("zpool", ["sync", dataset.split('/').next().unwrap_or(dataset)])?;
+    let said = run("zfs", ["get", "-Hp", "-o", "value", "available", dataset])?;
     said.trim().parse().map_err(io::Error::other)
 }
 
@@ -110,8 +110,10 @@ struct Reserved(String);
 impl Reserved {
     fn new(pool: &str, left: u64) -> io::Result<Self> {
         let reserved = Self(format!("{pool}/reserved"));
-        let reservation = format!("refreservation={}", available(pool)?.saturating_sub(left));
-        run("zfs", ["create", "-o", &reservation, &reserved.0])?;
+        // It takes some itself, so it is made first.
+        run("zfs", ["create", &reserved.0])?;
+        let reservation = format!("refreservation={}", available(&reserved.0)?.saturating_sub(left));
+        run("zfs", ["set", &reservation, &reserved.0])?;
         Ok(reserved)
     }
 }
