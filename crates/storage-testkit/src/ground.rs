@@ -104,6 +104,10 @@ impl Ground {
         self
     }
 
+    pub(crate) fn takes_all(&self) -> bool {
+        self.only.is_none()
+    }
+
     pub(crate) fn takes(&self, case: &str) -> bool {
         self.only.is_none_or(|only| only == case)
     }

@@ -1,4 +1,5 @@
-//! What a store can on its ground, found out by doing it. The suite says so in a line, `fact: STORE on GROUND: …`, which
+//! What a store can on its ground. Clones, snapshots and sizes are found out by doing them; of ties and streams the driver
+//! is asked, whom other cases hold to what it says. The suite says all that in a line, `fact: STORE on GROUND: …`, which
 //! `cargo xtask stores` makes the table in the README of.
 
 use std::error::Error;
