@@ -1,12 +1,13 @@
 //! A machine under QEMU: started, read line by line, and ended with us, whatever ends us.
 //!
-//! Its first serial port is the console, kept in a file; the second carries lines for [`Running::line`].
+//! Its first serial port is the console, kept in a file; the second carries lines both ways, [`Running::line`] and
+//! [`Running::say`].
 //! Killing a machine whose scratch disks outlive it is a true power cut: what the guest had written to them is
 //! there at the next start, what it only held in memory is not.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,23 @@ use crate::{Result, process};
 
 /// The emulator.
 pub(super) const QEMU: &str = "qemu-system-x86_64";
+
+/// One processor for a machine: two machines beside each other do twice as much as one with two processors, which
+/// spends them on flushing each other's emulated caches. With ERMS and FSRM the kernel would clear and copy pages byte
+/// by byte, and the emulator does a byte as slowly as a word.
+const CPU: &str = "max,-erms,-fsrm";
+
+/// The guest's kernel command line.
+const COMMAND_LINE: &[&str] = &[
+    "console=ttyS0 quiet root=/dev/vda rw init=/sbin/lane-init apparmor=1 security=apparmor",
+    // A machine that fell over must not look like one that takes long: it ends.
+    "panic=-1 oops=panic",
+    // The check counts ticks, and fails on a busy host.
+    "no_timer_check",
+    // The emulator keeps what it translated by virtual address. At random ones it translates each program anew whenever
+    // it starts: that is five times as slow.
+    "norandmaps",
+];
 
 /// The file that gets the console's output, in the machine's folder.
 const CONSOLE: &str = "console.log";
@@ -43,6 +61,7 @@ pub(super) struct Machine {
 #[must_use]
 pub(super) struct Running {
     child: Child,
+    input: Option<ChildStdin>,
     lines: mpsc::Receiver<String>,
     console: PathBuf,
 }
@@ -62,8 +81,9 @@ impl Machine {
     pub(super) fn start(&self) -> Result<Running> {
         let console = self.folder.join(CONSOLE);
         let mut qemu = self.qemu();
-        qemu.arg("-serial").arg(with_path("file:", &console)?).args(["-serial", "file:/dev/stdout"]);
-        qemu.args(["-monitor", "none"]).stdout(Stdio::piped());
+        qemu.arg("-serial").arg(with_path("file:", &console)?);
+        qemu.args(["-chardev", "stdio,id=lane,signal=off", "-serial", "chardev:lane", "-monitor", "none"]);
+        qemu.stdin(Stdio::piped()).stdout(Stdio::piped());
         let child = qemu.spawn().map_err(|error| format!("cannot run {}: {error}", process::shown(&qemu)))?;
         Running::of(child, console)
     }
@@ -75,9 +95,9 @@ impl Machine {
     }
 
     fn qemu(&self) -> Command {
-        // It would outlive us when we are killed, and go on eating two processors.
+        // It would outlive us when we are killed, and go on eating a processor.
         let mut qemu = process::command("setpriv");
-        qemu.args(["--pdeathsig", "KILL", QEMU, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"]);
+        qemu.args(["--pdeathsig", "KILL", QEMU, "-accel", "tcg", "-cpu", CPU, "-smp", "1"]);
         qemu.args(["-m", &self.memory_mib.to_string(), "-display", "none", "-nic", "none", "-no-reboot"]);
         qemu.arg("-kernel").arg(&self.kernel);
         if let Some(initrd) = &self.initrd {
@@ -89,9 +109,7 @@ impl Machine {
             disk(&mut qemu, &format!("scratch{number}"), image, "cache=unsafe,discard=unmap");
         }
         disk(&mut qemu, "payload", &self.payload, "readonly=on");
-        // A machine that fell over must not look like one that takes long: it ends. The timer's check fails on a busy
-        // host, for it counts ticks.
-        qemu.args(["-append", "console=ttyS0 quiet panic=-1 oops=panic no_timer_check apparmor=1 security=apparmor root=/dev/vda rw init=/sbin/lane-init"]);
+        qemu.args(["-append", &COMMAND_LINE.join(" ")]);
         qemu.env("TMPDIR", &self.folder);
         qemu
     }
@@ -113,6 +131,7 @@ fn with_path(prefix: &str, path: &Path) -> Result<String> {
 impl Running {
     fn of(mut child: Child, console: PathBuf) -> Result<Self> {
         let stdout = child.stdout.take().ok_or("QEMU's output is not piped")?;
+        let input = child.stdin.take();
         let (sender, lines) = mpsc::channel();
         std::thread::spawn(move || {
             let mut reader = BufReader::new(stdout);
@@ -126,7 +145,14 @@ impl Running {
                 line.clear();
             }
         });
-        Ok(Self { child, lines, console })
+        Ok(Self { child, input, lines, console })
+    }
+
+    /// Sends a line to the second serial port. A machine that is off does not hear it, which [`Running::line`] tells.
+    pub(super) fn say(&mut self, line: &str) {
+        if let Some(input) = &mut self.input {
+            let _ = input.write_all(format!("{line}\n").as_bytes()).and_then(|()| input.flush());
+        }
     }
 
     /// The next line of the second serial port.
@@ -182,16 +208,23 @@ mod tests {
     use crate::process::{command, shown};
 
     fn running(script: &str) -> Running {
-        let child = command("sh").args(["-c", script]).stdout(Stdio::piped()).spawn().expect("sh runs");
+        let child = command("sh")
+            .args(["-c", script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("sh runs");
         Running::of(child, "/nonexistent".into()).expect("its output is piped")
     }
 
     #[test]
     fn lines_come_until_it_is_late_or_off() {
         let soon = || Instant::now() + Duration::from_secs(20);
-        let mut machine = running(r"printf 'a\r\n\377\n'; exec sleep 60");
+        let mut machine = running(r"printf 'a\r\n\377\n'; head -n 1; exec sleep 60");
+        machine.say("heard");
         assert_eq!(machine.line(soon()), Line::Text("a".into()));
         assert_eq!(machine.line(soon()), Line::Text("\u{fffd}".into()));
+        assert_eq!(machine.line(soon()), Line::Text("heard".into()));
         assert_eq!(machine.line(Instant::now()), Line::Late);
         assert!(!machine.is_off_within(Duration::from_millis(50)));
         machine.kill();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::boot::{Line, Machine, Running};
 use super::lane::{Folder, Lane};
-use super::payload::Mode;
+use super::payload::{self, Mode};
 use super::targets::{Built, Program, Target};
 use super::{cache, lacking};
 use crate::workspace::root;
@@ -119,7 +119,9 @@ fn machine(root: &Path, folder: &Folder, ground: &str, seed: u64, last: bool) ->
     let target = Target { package: "hull-integration-tests".into(), test: "powercut".into(), arguments };
     let program = Program { target, file, folder: root.to_path_buf(), cases: Vec::new() };
     let built = Built { programs: vec![program], helpers: Vec::new() };
-    Lane::default().machine(cache::guest()?, root, &built, folder.path(), Mode::Run)
+    let lane = Lane::default();
+    let payload = payload::make(folder.path(), root, &built, Mode::Run, lane.limit)?;
+    lane.machine(&cache::guest()?, &payload, &folder.path().join("machine"))
 }
 
 /// What a machine said.
@@ -150,6 +152,8 @@ fn listen(running: &mut Running, time: Option<Duration>) -> Heard {
             }
         };
         match line.strip_prefix('|') {
+            // The only line of its manifest.
+            None if line == "#ready" => running.say("0"),
             Some("whole") => heard.whole = true,
             Some("working") => {
                 works = true;

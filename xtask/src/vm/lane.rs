@@ -1,27 +1,17 @@
-//! One run of the lane: builds what is to run, boots, listens until all is said or it takes too long.
+//! One run of the lane: what is to run, and the machines it runs in.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::boot::{Line, Machine, Running};
+use super::boot::Machine;
 use super::cache::{self, Guest};
+use super::crew;
 use super::payload::{self, Mode};
-use super::report::{Heard, Report};
-use super::targets::{self, Built, Program, Scope, Target};
+use super::targets::{self, Built, Scope, Target};
 use crate::test::results::Results;
 use crate::{Result, process};
-
-/// From the start of QEMU until the guest can run tests. Far more than the ten seconds it takes on two free
-/// processors: on a busy machine a minute has been seen.
-const BOOT: Duration = Duration::from_secs(300);
-
-/// For a program to be stopped and the guest to say so, beyond the program's own time.
-const GRACE: Duration = Duration::from_secs(90);
-
-/// For the guest to power off.
-const SHUTDOWN: Duration = Duration::from_secs(60);
 
 /// The guest's memory; its `/tmp` is in it.
 const MEMORY_MIB: u32 = 4096;
@@ -83,49 +73,43 @@ impl Lane {
         Ok(built)
     }
 
-    /// Runs the programs in the guest.
+    /// Runs the programs, in as many guests beside each other as this machine has processors and memory for.
     pub(crate) fn run(&self, root: &Path, built: &Built) -> Result<Results> {
         let guest = cache::guest()?;
         let folder = Folder::new(root, self.keep)?;
         let begun = Instant::now();
-        let machine = self.machine(guest, root, built, &folder.path, Mode::Run)?;
-        println!("vm: the payload took {}; booting", shown(begun.elapsed()));
-        let mut running = machine.start()?;
-        let (results, why) = listen(&mut running, &built.programs, self.limit)?;
-        if let Some(why) = why {
-            println!("vm: {why}; the guest's last words on its console:\n{}", running.last_words());
-        }
-        Ok(results)
+        let payload = payload::make(&folder.path, root, built, Mode::Run, self.limit)?;
+        let count = machines(built.programs.len());
+        println!("vm: the payload took {}; machines that boot: {count}", shown(begun.elapsed()));
+        let machines = (1..=count).map(|number| {
+            let folder = folder.path.join(format!("machine-{number}"));
+            self.machine(&guest, &payload, &folder)
+        });
+        crew::run(&machines.collect::<Result<Vec<_>>>()?, &built.programs, self.limit)
     }
 
     /// Opens a shell in the guest, with the programs in place.
     pub(super) fn shell(&self, root: &Path, built: &Built) -> Result<()> {
         let guest = cache::guest()?;
         let folder = Folder::new(root, self.keep)?;
-        let machine = self.machine(guest, root, built, &folder.path, Mode::Shell)?;
+        let payload = payload::make(&folder.path, root, built, Mode::Shell, self.limit)?;
+        let machine = self.machine(&guest, &payload, &folder.path.join("machine"))?;
         println!("vm: booting; `exit` in the guest ends it, Ctrl-A X at once");
         machine.interact()
     }
 
-    /// The machine, its payload made and its scratch disk blank, with everything of it in `folder`.
-    pub(super) fn machine(
-        &self,
-        guest: Guest,
-        root: &Path,
-        built: &Built,
-        folder: &Path,
-        mode: Mode,
-    ) -> Result<Machine> {
-        let (payload, scratch) = (folder.join("payload.img"), folder.join("scratch.img"));
-        payload::make(&payload, root, built, mode, self.limit)?;
-        let blank = File::create(&scratch).and_then(|file| file.set_len(SCRATCH_BYTES));
-        blank.map_err(|error| format!("cannot make {}: {error}", scratch.display()))?;
-        let initrd = self.kernel.is_none().then_some(guest.initrd);
+    /// A machine with the disk `payload` and a blank one, with everything of it in `folder`, which is made.
+    pub(super) fn machine(&self, guest: &Guest, payload: &Path, folder: &Path) -> Result<Machine> {
+        let scratch = folder.join("scratch.img");
+        let blank = fs::create_dir_all(folder).and_then(|()| File::create(&scratch));
+        blank
+            .and_then(|file| file.set_len(SCRATCH_BYTES))
+            .map_err(|error| format!("cannot make {}: {error}", scratch.display()))?;
         Ok(Machine {
-            kernel: self.kernel.clone().unwrap_or(guest.kernel),
-            initrd,
-            image: guest.image,
-            payload,
+            kernel: self.kernel.as_ref().unwrap_or(&guest.kernel).clone(),
+            initrd: self.kernel.is_none().then(|| guest.initrd.clone()),
+            image: guest.image.clone(),
+            payload: payload.to_path_buf(),
             scratch: vec![scratch],
             memory_mib: MEMORY_MIB,
             folder: folder.to_path_buf(),
@@ -133,60 +117,21 @@ impl Lane {
     }
 }
 
-/// Shows what comes until the end, and judges it. With it comes why the machine did not reach its end, if so.
-fn listen(running: &mut Running, programs: &[Program], limit: Duration) -> Result<(Results, Option<String>)> {
-    let mut report = Report::new(programs);
-    let begun = Instant::now();
-    let mut until = begun + BOOT;
-    let mut what = "the guest did not boot";
-    loop {
-        let line = match running.line(until) {
-            Line::Text(line) => line,
-            Line::Late => {
-                running.kill();
-                let why = format!("{what} within {}, and was killed", shown(until - begun));
-                return Ok((report.finish(&why)?, Some(why)));
-            }
-            Line::Off => {
-                let why = "the guest went off before its end".to_owned();
-                return Ok((report.finish(&why)?, Some(why)));
-            }
-        };
-        match report.take(&line)? {
-            Heard::Ready => {
-                println!("vm: ready after {}", shown(begun.elapsed()));
-                (what, until) = ("the guest hung: it had not run all", Instant::now() + GRACE);
-            }
-            Heard::Begun(number) => {
-                let program = &programs[number];
-                println!("vm: {}, tests to run: {}", program.target.name(), program.cases.len());
-                until = Instant::now() + limit + GRACE;
-            }
-            Heard::Text(text) => {
-                // A closed stdout of ours is no reason to stop counting results.
-                let _ = writeln!(std::io::stdout(), "{text}");
-            }
-            Heard::Ended(seconds) => {
-                println!("vm: ended after {seconds} s");
-                until = Instant::now() + GRACE;
-            }
-            Heard::Noise => {}
-            Heard::Done => break,
-        }
-    }
-    // All results are there; a guest that cannot power off has lost nothing, but something is wrong in it.
-    if !running.is_off_within(SHUTDOWN) {
-        running.kill();
-        let why = format!("the guest ran everything and then did not power off within {}", shown(SHUTDOWN));
-        let mut results = report.finish(&why)?;
-        results.failed.push(format!("the VM lane: {why}"));
-        return Ok((results, Some(why)));
-    }
-    println!("vm: the guest was on for {}", shown(begun.elapsed()));
-    Ok((report.finish("")?, None))
+/// How many machines to run `programs` in: each has one processor to itself, and its memory.
+fn machines(programs: usize) -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let memory = fs::read_to_string("/proc/meminfo").ok().as_deref().and_then(available_mib);
+    let room = memory.map_or(1, |mib| mib / MEMORY_MIB as usize);
+    processors.min(room).min(programs).max(1)
 }
 
-fn shown(time: Duration) -> String {
+/// `MemAvailable` of proc_meminfo(5), in MiB.
+fn available_mib(text: &str) -> Option<usize> {
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<usize>().ok().map(|kib| kib / 1024)
+}
+
+pub(super) fn shown(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
 }
 
@@ -252,7 +197,15 @@ pub(crate) fn lacking() -> Option<String> {
 mod tests {
     use std::fs;
 
-    use super::sweep;
+    use super::{available_mib, machines, sweep};
+
+    #[test]
+    fn there_is_a_machine_for_each_program_at_most() {
+        assert_eq!(machines(1), 1);
+        assert!((1..=1000).contains(&machines(1000)));
+        assert_eq!(available_mib("MemTotal:  9 kB\nMemAvailable:   8192 kB\n"), Some(8));
+        assert_eq!(available_mib("MemTotal: 9 kB\n"), None);
+    }
 
     #[test]
     fn only_folders_of_processes_that_are_gone_are_swept() {

@@ -2,6 +2,7 @@
 
 mod boot;
 mod cache;
+mod crew;
 mod cuts;
 mod lane;
 mod payload;

@@ -24,12 +24,19 @@ pub(super) enum Mode {
     Shell,
 }
 
-/// Makes the disk `image`, with a folder of its content beside it for the time it takes. Programs are to end
+/// Makes the disk in `folder`, with a folder of its content beside it for the time it takes. Programs are to end
 /// within `limit`.
 ///
 /// A program stands in the guest where it stands here. Tests look for other programs beside themselves, and have
 /// paths of the source tree compiled in.
-pub(super) fn make(image: &Path, root: &Path, built: &Built, mode: Mode, limit: Duration) -> Result<()> {
+pub(super) fn make(
+    folder: &Path,
+    root: &Path,
+    built: &Built,
+    mode: Mode,
+    limit: Duration,
+) -> Result<PathBuf> {
+    let image = folder.join("payload.img");
     let content = image.with_extension("content");
     let cannot = |error: std::io::Error| format!("cannot fill {}: {error}", content.display());
     fs::create_dir_all(content.join("tree")).map_err(cannot)?;
@@ -51,9 +58,10 @@ pub(super) fn make(image: &Path, root: &Path, built: &Built, mode: Mode, limit: 
     fs::write(content.join("binds"), binds).map_err(cannot)?;
 
     let mut disk = process::command("mke2fs");
-    disk.args(["-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-d"]).arg(&content).arg(image);
+    disk.args(["-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-d"]).arg(&content).arg(&image);
     process::capture(disk.arg(format!("{}k", size(&content).map_err(cannot)? / 1024 + 1)))?;
-    fs::remove_dir_all(&content).map_err(cannot)
+    fs::remove_dir_all(&content).map_err(cannot)?;
+    Ok(image)
 }
 
 /// One line for each program, its words separated by tabs: seconds it may take, folder to run in, the command.

@@ -1,4 +1,4 @@
-//! What the guest says, line by line, and what to make of it: results, and every way not to have any.
+//! What a guest says, line by line, and what to make of it: results, and every way not to have any.
 
 use super::targets::Program;
 use crate::Result;
@@ -11,15 +11,15 @@ const OVER_TIME: &[i32] = &[124, 137];
 /// How the suite says that a case has nothing to test for a driver, which is not a skip.
 const DOES_NOT_APPLY: &str = "ignored (does not apply";
 
-/// The lines of one run.
+/// The lines of one machine.
 #[derive(Debug)]
 pub(super) struct Report<'a> {
     programs: &'a [Program],
     results: Results,
+    /// The program it was told to run, and has not begun.
+    asked: Option<usize>,
     /// The program whose lines are coming, and what it said.
     current: Option<(usize, Said)>,
-    /// How many have ended.
-    ended: usize,
     done: bool,
 }
 
@@ -33,23 +33,28 @@ struct Said {
 /// What a line means for who watches.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Heard<'l> {
-    /// The guest can run tests.
+    /// The guest can run tests, and waits to be told which.
     Ready,
     /// A program began, the number of the manifest's line.
     Begun(usize),
     /// It printed this.
     Text(&'l str),
-    /// It ended after so many seconds.
+    /// It ended after so many seconds, and the guest waits for the next.
     Ended(&'l str),
     /// Nothing of interest.
     Noise,
-    /// All programs have ended.
+    /// It was told that there is no more.
     Done,
 }
 
 impl<'a> Report<'a> {
     pub(super) fn new(programs: &'a [Program]) -> Self {
-        Self { programs, results: Results::default(), current: None, ended: 0, done: false }
+        Self { programs, results: Results::default(), asked: None, current: None, done: false }
+    }
+
+    /// Notes that the guest was told to run the program `number`.
+    pub(super) fn asked(&mut self, number: usize) {
+        self.asked = Some(number);
     }
 
     /// Takes the next line of the guest's.
@@ -67,9 +72,8 @@ impl<'a> Report<'a> {
         match (word, &mut self.current) {
             ("ready", None) => Ok(Heard::Ready),
             ("begin", None) => {
-                let number = rest.parse().ok().filter(|&number| number == self.ended);
-                let number = number.filter(|&number| number < self.programs.len());
-                let number = number.ok_or_else(|| format!("the guest began a program unasked: {line:?}"))?;
+                let asked = self.asked.take_if(|number| rest.parse() == Ok(*number));
+                let number = asked.ok_or_else(|| format!("the guest began a program unasked: {line:?}"))?;
                 self.current = Some((number, Said::default()));
                 Ok(Heard::Begun(number))
             }
@@ -87,7 +91,6 @@ impl<'a> Report<'a> {
                     status.parse().map_err(|_| format!("the guest's line cannot be read: {line:?}"))?;
                 self.results.add(of_program(&self.programs[*number], said, Some(status))?);
                 self.current = None;
-                self.ended += 1;
                 Ok(Heard::Ended(seconds))
             }
             ("done", None) => {
@@ -98,22 +101,24 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// All results, when nothing more will come. Whatever did not end has failed, for the reason `why`.
+    /// All results, when nothing more will come. What it was to run and did not has failed, for the reason `why`.
     pub(super) fn finish(mut self, why: &str) -> Result<Results> {
         if let Some((number, said)) = self.current.take() {
             let program = &self.programs[number];
             let results = of_program(program, &said, None)?;
             self.results.add(results);
             self.results.failed.push(format!("{}: {why}", program.target.name()));
-            self.ended += 1;
         } else if !self.done {
             self.results.failed.push(format!("the VM lane: {why}"));
         }
-        for program in &self.programs[self.ended..] {
-            self.results.failed.push(format!("{}: did not run: {why}", program.target.name()));
-        }
+        self.results.failed.extend(self.asked.map(|number| did_not_run(&self.programs[number], why)));
         Ok(self.results)
     }
+}
+
+/// The complaint of a program that no guest began.
+pub(super) fn did_not_run(program: &Program, why: &str) -> String {
+    format!("{}: did not run: {why}", program.target.name())
 }
 
 /// The results of one program; a `status` of `None` is of one that never ended.
@@ -186,10 +191,14 @@ mod tests {
         Program { target, file: "/o/t".into(), folder: "/src".into(), cases }
     }
 
-    /// What comes of `lines`: passed, failed, skipped.
+    /// What comes of `lines`: passed, failed, skipped. A line `asked NUMBER` is what the guest was told and did not begin.
     fn outcome(programs: &[Program], lines: &str) -> [Vec<String>; 3] {
         let mut report = Report::new(programs);
         for line in lines.lines() {
+            let told = ["asked ", "#begin "].iter().find_map(|word| line.strip_prefix(word));
+            if let Some(number) = told {
+                report.asked(number.parse().expect("a number"));
+            }
             report.take(line).expect("it reads");
         }
         let results = report.finish("the power went").expect("it reads");
@@ -212,7 +221,11 @@ mod tests {
         let one = [program("t", &["a"])];
         let begun = "#begin 0\n|test a ... ";
         for (lines, expected) in [
-            ("".to_owned(), vec!["the VM lane: the power went", "p t: did not run: the power went"]),
+            ("".to_owned(), vec!["the VM lane: the power went"]),
+            (
+                "#ready\nasked 0".to_owned(),
+                vec!["the VM lane: the power went", "p t: did not run: the power went"],
+            ),
             (
                 format!("{begun}FAILED\n|test result: FAILED. 0 passed; 1 failed\n#end 0 101 1\n#done"),
                 vec!["p t: a"],
@@ -239,7 +252,7 @@ mod tests {
         assert_eq!(outcome(&three, &format!("{begun}ok\n#end 0 137 9\n#done"))[1][0], expected);
         let two = [program("t", &["a", "b", "c"]), program("u", &["d"])];
         let expected = ["the VM lane: the power went", "p u: did not run: the power went"];
-        assert_eq!(outcome(&two, GOOD)[1], expected);
+        assert_eq!(outcome(&two, &format!("{GOOD}asked 1\n"))[1], expected);
         assert!(
             outcome(
                 &[program("t", &[])],

@@ -79,9 +79,11 @@ fn parse(text: &str) -> Result<Vec<Target>> {
     Ok(targets)
 }
 
-/// `target` with `filter` as the only name it is given: options stay, names of tests go.
+/// `target` with `filter` as the only thing that chooses its tests; other options stay.
 pub(super) fn filtered(mut target: Target, filter: &str) -> Target {
-    target.arguments.retain(|argument| argument.starts_with('-'));
+    let chooses =
+        |option: &str| !option.starts_with('-') || option == "--exact" || option.starts_with("--skip");
+    target.arguments.retain(|argument| !chooses(argument));
     target.arguments.push(filter.to_owned());
     target
 }
@@ -187,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_filter_takes_the_place_of_names() {
-        let line = target("a", "t", &["one", "--test-threads=1"]);
+        let line = target("a", "t", &["one", "--test-threads=1", "--skip=two", "--exact"]);
         assert_eq!(filtered(line, "two"), target("a", "t", &["--test-threads=1", "two"]));
     }
 

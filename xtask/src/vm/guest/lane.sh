@@ -1,4 +1,5 @@
-# The lane inside the guest: runs each program of /lane/manifest within its time and powers off. Run as init.
+# The lane inside the guest: runs the programs of /lane/manifest that it is told to, each within its time, and powers
+# off. Run as init.
 #
 # The second serial port carries the results, so that kernel messages cannot garble them. Its lines:
 #   #ready                ready to run tests
@@ -7,6 +8,7 @@
 #   #skip LINE            a line of the file that HULL_TEST_SKIPS names
 #   #end NUMBER STATUS SECONDS
 #   #done
+# After #ready and after each #end it waits for a line: the NUMBER of the next, or `off`.
 . /lane/ready.sh
 
 # Programs and the tree's files stand where they stand on the machine that built them: tests know those paths.
@@ -25,11 +27,12 @@ if [ "$(cat /lane/mode)" = shell ]; then
 fi
 
 stty -F /dev/ttyS1 raw -echo
-exec 3> /dev/ttyS1
+exec 3<> /dev/ttyS1
 mkdir -p /run/lane
+mapfile -t manifest < /lane/manifest
 echo "#ready" >&3
-number=0
-while IFS=$'\t' read -r -a words; do
+while read -r number <&3 && [ "$number" != off ]; do
+    IFS=$'\t' read -r -a words <<< "${manifest[number]}"
     limit=${words[0]} folder=${words[1]}
     echo "#begin $number" >&3
     mkdir -p "$folder"
@@ -49,8 +52,7 @@ while IFS=$'\t' read -r -a words; do
     echo >&3
     sed 's/^/#skip /' /run/lane/skips >&3
     echo "#end $number $status $((SECONDS - begun))" >&3
-    number=$((number + 1))
-done < /lane/manifest
+done
 echo "#done" >&3
 # Closing waits until all of it has left.
 exec 3>&-
