@@ -88,6 +88,11 @@ impl Observer for Patience<'_> {
         self.gone[1].store(entries, Ordering::Relaxed);
         if self.is_over() { ControlFlow::Break(()) } else { self.observer.progress(entries, bytes) }
     }
+
+    fn limit(&self) -> Option<u64> {
+        // Whoever comes later has to begin with what is left all the same; and counting is ten times as fast.
+        self.until.map(|(_, entries)| entries.saturating_sub(self.gone[0].load(Ordering::Relaxed)))
+    }
 }
 
 impl Store {

@@ -61,6 +61,7 @@ mod entry;
 mod error;
 mod idshift;
 mod image;
+mod large;
 mod limits;
 mod links;
 mod measure;

@@ -15,6 +15,12 @@ pub trait Observer: Sync {
     ///
     /// [`ControlFlow::Break`] ends the operation with [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled).
     fn progress(&self, entries: u64, bytes: u64) -> ControlFlow<()>;
+
+    /// Of how many entries a tree may be; with a larger one, [`remove_tree`](crate::remove_tree) does not begin, and fails
+    /// with [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled).
+    fn limit(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// Does not listen and never stops anything.

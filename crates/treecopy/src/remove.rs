@@ -16,6 +16,7 @@ use crate::dir::{
     seek, status,
 };
 use crate::error::{Context, Error, ErrorKind, Result};
+use crate::large::has_more_than;
 use crate::limits::Budget;
 use crate::observe::{Observer, Progress, Tally};
 use crate::unlock::{Access, allow_changes, open_locked_dir, unlink};
@@ -63,6 +64,9 @@ pub fn remove_tree(parent: BorrowedFd<'_>, name: &OsStr, options: &RemoveOptions
         }
         _ => return Err(Error::os("not the name of an entry", Errno::INVAL).at(name.as_bytes())),
     };
+    if options.observer.limit().is_some_and(|limit| has_more_than(limit, parent, &name)) {
+        return Err(Error::cancelled());
+    }
     let remover = Remover {
         options,
         budget: Budget::new(options.threads, 1),
