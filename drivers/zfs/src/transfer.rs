@@ -101,6 +101,10 @@ impl Transfer for ZfsDriver {
 fn damaged(e: Error) -> Error {
     match e.kind() {
         ErrorKind::ToolFailed => Error::new(ErrorKind::Corrupt, "the stream cannot be received").because(e),
+        ErrorKind::InvalidInput => {
+            let text = "the stream is what is new since another volume: receive it on that one";
+            Error::new(ErrorKind::InvalidInput, text).because(e)
+        }
         _ => e,
     }
 }

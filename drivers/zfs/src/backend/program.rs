@@ -10,7 +10,10 @@ use super::{Backend, Dataset, LOOKED_AT, Node, Property, When, read_dataset, rea
 pub(crate) const ZFS: Tool = Tool { program: "zfs", package: "zfsutils-linux" };
 
 /// What the program says, and what that means.
-const SAID: [(&str, ErrorKind); 16] = [
+const SAID: [(&str, ErrorKind); 18] = [
+    // Also of a destination that "does not exist".
+    ("cannot receive incremental stream: destination", ErrorKind::InvalidInput),
+    ("match incremental source", ErrorKind::InvalidInput),
     ("already exists", ErrorKind::AlreadyExists),
     ("does not exist", ErrorKind::NotFound),
     ("no such pool", ErrorKind::NotFound),
