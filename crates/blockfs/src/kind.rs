@@ -95,6 +95,14 @@ impl FsKind {
         }
     }
 
+    /// What keeps it from having the disk flushed when it is unmounted, where it can do without.
+    pub fn options_unflushed(self) -> &'static [&'static str] {
+        match self {
+            Self::Ext3 | Self::Ext4 | Self::Btrfs => &["nobarrier"],
+            Self::Ext2 | Self::Xfs => &[],
+        }
+    }
+
     /// The program that makes it.
     pub fn maker(self) -> Tool {
         let (program, package) = match self {

@@ -251,7 +251,7 @@ impl Container<'_> {
         if request.keep_name && !occasion.is_awaited() {
             return Ok(());
         }
-        let volume = self.all.store().activate(at, Access::ReadWrite)?;
+        let volume = self.all.store().activate_to_fill(at)?;
         if !request.keep_name {
             patch::overwrite(&volume, "etc", "hostname", format!("{}\n", request.name).as_bytes())?;
         }

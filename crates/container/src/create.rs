@@ -226,7 +226,7 @@ impl Container<'_> {
 
     /// Runs `work` with the path at which the volume can be seen, by it alone where it must be mounted.
     fn mounted<T: Send>(&self, at: &Locator, work: impl FnOnce(&Path) -> Result<T> + Send) -> Result<T> {
-        let volume = self.all.store().activate(at, Access::ReadWrite)?;
+        let volume = self.all.store().activate_to_fill(at)?;
         if let MountSource::Tree(path) = &volume.plan.source {
             return work(path);
         }

@@ -88,6 +88,12 @@ pub trait Driver: Debug + Send + Sync {
     /// is mounted.
     fn activate(&self, at: &Locator, access: Access) -> Result<Activation>;
 
+    /// As [`Driver::activate`] for writing, of a volume that is being made and need survive the end of this process only:
+    /// what is written to it need not have reached a disk when it is unmounted.
+    fn activate_unflushed(&self, at: &Locator) -> Result<Activation> {
+        self.activate(at, Access::ReadWrite)
+    }
+
     // ── Verbs ──
 
     /// Makes an empty volume; fails with [`crate::ErrorKind::AlreadyExists`] rather than adopt what is there.

@@ -49,6 +49,8 @@ pub trait Host: Debug + Send + Sync {
     fn carry(&self, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()>;
     /// Overwrites the regular file `dir/name` inside a volume, if it has that file.
     fn patch(&self, volume: &Activation, dir: &str, name: &str, content: &[u8]) -> Result<()>;
+    /// What the journal, and all it tells of, is meant to survive.
+    fn durability(&self) -> Durability;
     /// Returns once everything in a volume would survive what the journal is meant to survive; `ready` readies it where
     /// that takes a look at it.
     fn persist_volume(&self, ready: &dyn Fn() -> Result<Activation>) -> Result<()>;
@@ -182,6 +184,10 @@ impl Host for RealHost {
 
     fn patch(&self, volume: &Activation, dir: &str, name: &str, content: &[u8]) -> Result<()> {
         patch::overwrite(volume, dir, name, content)
+    }
+
+    fn durability(&self) -> Durability {
+        self.durability
     }
 
     fn persist_volume(&self, ready: &dyn Fn() -> Result<Activation>) -> Result<()> {

@@ -12,7 +12,7 @@ use crate::choose::{CloneMode, Method, choose};
 use crate::driver::{Driver, Outcome, Source};
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::Host;
-use crate::journal::{Journal, Record};
+use crate::journal::{Durability, Journal, Record};
 use crate::lock::{Kind, VolumeLocks};
 use crate::name::{DriverName, Locator, TxId};
 use crate::placement::Placement;
@@ -342,6 +342,17 @@ impl Store {
     /// Readies a volume for mounting.
     pub fn activate(&self, at: &Locator, access: Access) -> Result<Activation> {
         self.driver(at.driver())?.activate(at, access).map_err(|e| e.during("activate"))
+    }
+
+    /// Readies a volume that is being made for mounting, to be written to. It survives what the journal is meant to survive
+    /// once [`Store::persist`] has returned, and not just by being unmounted.
+    pub fn activate_to_fill(&self, at: &Locator) -> Result<Activation> {
+        let driver = self.driver(at.driver())?;
+        let ready = match self.host.durability() {
+            Durability::Crash => driver.activate_unflushed(at),
+            Durability::Power => driver.activate(at, Access::ReadWrite),
+        };
+        ready.map_err(|e| e.during("activate"))
     }
 
     /// Finishes or undoes what dead processes left. Safe to repeat, and to die in.

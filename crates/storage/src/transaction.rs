@@ -154,7 +154,7 @@ impl Store {
             }
             Step::Fill { from, at } => {
                 let source = self.driver(from.driver())?.activate(from, Access::ReadOnly)?;
-                let target = self.driver(at.driver())?.activate(at, Access::ReadWrite)?;
+                let target = self.activate_to_fill(at)?;
                 self.host().fill(&source, &target)
             }
             Step::CreateBlocks { at, size } => self.blocks(&at.at)?.create_blocks(at, *size, by),
@@ -267,7 +267,7 @@ impl Store {
                 }
             }
             for patch in &record.plan.patches {
-                let ready = || self.driver(patch.at.driver())?.activate(&patch.at, Access::ReadWrite);
+                let ready = || self.activate_to_fill(&patch.at);
                 self.host().patch(&ready()?, &patch.dir, &patch.name, patch.content.as_bytes())?;
                 self.host().persist_volume(&ready)?;
             }

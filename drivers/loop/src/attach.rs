@@ -17,11 +17,20 @@ use crate::image;
 const PATIENCE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// Whether a device goes through the page cache of its image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cache {
+    /// Not, where the file system of the image lets it: nothing is cached twice.
+    Bypassed,
+    /// What the image has there need not be written out first.
+    Used,
+}
+
 /// Attaches the image `path`, or finds the device it is attached to: two devices would have two caches, and the file
 /// system would be torn between them. The device stays as long as what is returned, or a mount of it.
 ///
 /// An image that can be written to gets a device that can, also to be read: then a journal can be replayed.
-pub(crate) fn attach(path: &Path, access: Access) -> Result<LoopDevice> {
+pub(crate) fn attach(path: &Path, access: Access, cache: Cache) -> Result<LoopDevice> {
     let _alone = image::lock(path, Kind::Exclusive)?;
     let (file, writable) = open(path, access)?;
     let give_up = Instant::now() + PATIENCE;
@@ -29,7 +38,7 @@ pub(crate) fn attach(path: &Path, access: Access) -> Result<LoopDevice> {
         let mut devices = loopdev::attached_to(&file)?;
         match (devices.pop(), devices.pop()) {
             (None, _) => {
-                let options = AttachOptions { read_only: !writable, direct: true };
+                let options = AttachOptions { read_only: !writable, direct: cache == Cache::Bypassed };
                 let device = LoopDevice::attach(&file, &options)?;
                 // A program that knows nothing of our lock (losetup, mount -o loop, LXC) may have come first just now.
                 if loopdev::attached_to(&file)?.iter().all(|other| other.path() == device.path()) {
@@ -119,7 +128,7 @@ pub(crate) fn require_unused(path: &Path) -> Result<()> {
 /// Runs `work` on a device that shows the image `path`, which nobody else uses, and waits until it is detached again.
 pub(crate) fn alone_with<T>(path: &Path, work: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
     require_unused(path)?;
-    let device = attach(path, Access::ReadWrite)?;
+    let device = attach(path, Access::ReadWrite, Cache::Bypassed)?;
     let done = work(&device.path()).map_err(|e| e.with("image", path.display()))?;
     drop(device);
     require_unused(path)?;

@@ -50,7 +50,7 @@ impl LoopDriver {
         for device in loopdev::attached_to(&file)? {
             device.set_capacity()?;
         }
-        let device = attach::attach(path, Access::ReadWrite)?;
+        let device = attach::attach(path, Access::ReadWrite, attach::Cache::Bypassed)?;
         hull_blockfs::grow(&*self.runner, &device.path()).map_err(|e| e.with("image", path.display()))?;
         Ok(Outcome::Done)
     }

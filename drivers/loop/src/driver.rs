@@ -13,6 +13,7 @@ use hull_storage::{
 };
 use rustix::fd::AsFd;
 
+use crate::attach::Cache;
 use crate::{NAME, attach, image, naming};
 
 /// The size of a volume when none is said, as in LXC.
@@ -94,19 +95,14 @@ impl Driver for LoopDriver {
     }
 
     fn activate(&self, at: &Locator, access: Access) -> Result<Activation> {
-        let path = image::existing(at)?;
-        if access == Access::ReadWrite && image::access(&path) == Access::ReadOnly {
-            return Err(read_only(at));
-        }
-        let device = attach::attach(&path, access)?;
-        let found = image::filesystem(&device, &path, image::size_at(&path)?)?;
-        let source = MountSource::Filesystem { fstype: found.fstype.into(), source: device.path() };
-        let mut plan = MountPlan::new(source, access);
         // An image that was copied by another program has the UUID of the original.
-        for option in found.kind().map_or(&[][..], FsKind::options_of_a_copy) {
-            plan = plan.option(*option);
-        }
-        Ok(Activation { plan, held: Some(Box::new(attach::Attached(device))) })
+        ready(at, access, Cache::Bypassed, FsKind::options_of_a_copy)
+    }
+
+    fn activate_unflushed(&self, at: &Locator) -> Result<Activation> {
+        // Past the page cache, its file system would wait for what was just copied into the image to reach the disk.
+        let options = |kind: FsKind| [kind.options_of_a_copy(), kind.options_unflushed()].concat();
+        ready(at, Access::ReadWrite, Cache::Used, options)
     }
 
     fn create(&self, at: &Layout, spec: &VolumeSpec, _by: TxId) -> Result<()> {
@@ -116,7 +112,7 @@ impl Driver for LoopDriver {
         let size = spec.size.unwrap_or(SIZE);
         kind.require_room(size)?;
         drop(image::create(&path, size)?);
-        let device = attach::attach(&path, Access::ReadWrite)?;
+        let device = attach::attach(&path, Access::ReadWrite, Cache::Bypassed)?;
         hull_blockfs::make(&*self.runner, &device.path(), kind, &MakeOptions { owner: spec.owner })
             .map_err(|e| e.with("image", path.display()))
     }
@@ -141,6 +137,27 @@ impl Driver for LoopDriver {
     fn blocks(&self) -> Option<&dyn Blocks> {
         Some(self)
     }
+}
+
+/// Attaches the image and says how to mount it, with the options that `options` knows for its file system.
+fn ready<O: AsRef<[&'static str]>>(
+    at: &Locator,
+    access: Access,
+    cache: Cache,
+    options: impl FnOnce(FsKind) -> O,
+) -> Result<Activation> {
+    let path = image::existing(at)?;
+    if access == Access::ReadWrite && image::access(&path) == Access::ReadOnly {
+        return Err(read_only(at));
+    }
+    let device = attach::attach(&path, access, cache)?;
+    let found = image::filesystem(&device, &path, image::size_at(&path)?)?;
+    let source = MountSource::Filesystem { fstype: found.fstype.into(), source: device.path() };
+    let mut plan = MountPlan::new(source, access);
+    for option in found.kind().map(options).iter().flat_map(AsRef::as_ref) {
+        plan = plan.option(*option);
+    }
+    Ok(Activation { plan, held: Some(Box::new(attach::Attached(device))) })
 }
 
 /// Why a snapshot is not written to.

@@ -73,6 +73,10 @@ impl Driver for FaultyDriver {
         self.faults.look("Driver::activate", || self.inner.activate(at, access))
     }
 
+    fn activate_unflushed(&self, at: &Locator) -> Result<Activation> {
+        self.faults.look("Driver::activate_unflushed", || self.inner.activate_unflushed(at))
+    }
+
     fn create(&self, at: &Layout, spec: &VolumeSpec, by: TxId) -> Result<()> {
         self.faults.change("Driver::create", || self.inner.create(at, spec, by))
     }

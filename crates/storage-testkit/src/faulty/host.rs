@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use hull_storage::{Activation, BlockImage, Host, Observer, Outcome, Resource, Result, Step, TxId};
+use hull_storage::{
+    Activation, BlockImage, Durability, Host, Observer, Outcome, Resource, Result, Step, TxId,
+};
 use rustix::fd::BorrowedFd;
 
 use super::Faults;
@@ -61,6 +63,10 @@ impl Host for FaultyHost {
 
     fn patch(&self, volume: &Activation, dir: &str, name: &str, content: &[u8]) -> Result<()> {
         self.faults.change("Host::patch", || self.inner.patch(volume, dir, name, content))
+    }
+
+    fn durability(&self) -> Durability {
+        self.inner.durability()
     }
 
     fn persist_volume(&self, ready: &dyn Fn() -> Result<Activation>) -> Result<()> {

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use hull_mount::MountSource;
 use hull_storage::host::PARTIAL;
 use hull_storage::{
-    Activation, BlockImage, Error, ErrorKind, Host, Mark, Observer, Outcome, Resource, Result, Step, TxId,
+    Activation, BlockImage, Durability, Error, ErrorKind, Host, Mark, Observer, Outcome, Resource, Result,
+    Step, TxId,
 };
 use rustix::fd::BorrowedFd;
 
@@ -115,6 +116,10 @@ impl Host for SimHost {
             return Ok(());
         }
         self.0.effect(|d| d.put(&file, content))
+    }
+
+    fn durability(&self) -> Durability {
+        Durability::Power
     }
 
     fn persist_volume(&self, _: &dyn Fn() -> Result<Activation>) -> Result<()> {
