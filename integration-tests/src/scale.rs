@@ -6,7 +6,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use hull_container::{Containers, DestroyRequest};
-use hull_storage::{Error, ErrorKind};
+use hull_storage::{Error, ErrorKind, Settings};
 use hull_treefixture::Random;
 
 use crate::grounds::Lxcpath;
@@ -39,12 +39,13 @@ pub struct Times {
     pub destroy: Vec<Duration>,
 }
 
-/// Does it all at `at`, on `store`; where that has no containers of its own, with clones of a plain directory.
+/// Does it all at `at`, on `store`; where that has no containers of its own, with clones of a plain directory. `settings`
+/// say where a store with names of its own keeps them.
 ///
 /// # Errors
 /// What is not as it should be.
-pub fn run(at: &Lxcpath, store: &str, scale: Scale) -> Result<Times, String> {
-    let all = operation::containers(&at.lxcpath, &at.rundir, None).map_err(|e| e.to_string())?;
+pub fn run(at: &Lxcpath, store: &str, settings: &Settings, scale: Scale) -> Result<Times, String> {
+    let all = operation::containers_with(&at.lxcpath, &at.rundir, settings).map_err(|e| e.to_string())?;
     let archives = archives(at.lxcpath.parent().expect("an lxcpath has a parent"));
     let content = [manifest::of(&archives[0].with_extension(""))];
     let archive = archives[0].display().to_string();
