@@ -3,7 +3,7 @@
 use crate::Result;
 
 /// The variable through which a test learns where to record a skip; `hull-testskip` has it under this name.
-pub(super) const VARIABLE: &str = "HULL_TEST_SKIPS";
+pub(crate) const VARIABLE: &str = "HULL_TEST_SKIPS";
 
 /// A test that could not run, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]

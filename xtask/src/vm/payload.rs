@@ -15,6 +15,9 @@ const SCRIPTS: &[(&str, &str)] =
 /// The folder of the source tree that tests make containers from.
 const TEMPLATES: &str = "templates";
 
+/// How the names of tests' own variables begin.
+const VARIABLES: &str = "HULL_TEST_";
+
 /// What the lane's script is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
@@ -46,6 +49,7 @@ pub(super) fn make(
     let mode = if mode == Mode::Shell { "shell\n" } else { "run\n" };
     fs::write(content.join("mode"), mode).map_err(cannot)?;
     fs::write(content.join("manifest"), manifest(built, limit)?).map_err(cannot)?;
+    fs::write(content.join("environment"), environment(variables())).map_err(cannot)?;
     let files = built.programs.iter().map(|program| &program.file).chain(&built.helpers);
     let mut binds: BTreeSet<&Path> = files.clone().map(|file| bound(file)).collect();
     for file in files {
@@ -62,6 +66,19 @@ pub(super) fn make(
     process::capture(disk.arg(format!("{}k", size(&content).map_err(cannot)? / 1024 + 1)))?;
     fs::remove_dir_all(&content).map_err(cannot)?;
     Ok(image)
+}
+
+/// The variables that are text.
+fn variables() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// What tests are told here by variables, they are told in the guest, too.
+fn environment(variables: impl Iterator<Item = (String, String)>) -> String {
+    let of_tests =
+        variables.filter(|(name, _)| name.starts_with(VARIABLES) && name != crate::test::skips::VARIABLE);
+    of_tests.map(|(name, value)| format!("export {name}='{}'\n", value.replace('\'', r"'\''"))).collect()
 }
 
 /// One line for each program, its words separated by tabs: seconds it may take, folder to run in, the command.
@@ -139,7 +156,7 @@ mod tests {
     use std::path::Path;
     use std::time::Duration;
 
-    use super::{Built, bound, inside, manifest};
+    use super::{Built, bound, environment, inside, manifest};
     use crate::vm::targets::{Program, Target};
 
     fn built(argument: &str) -> Built {
@@ -155,6 +172,13 @@ mod tests {
         let text = manifest(&built("one two"), Duration::from_secs(90)).expect("it can be written");
         assert_eq!(text, "90\t/src/p\t/o/deps/t-1\t--x\tone two\n");
         assert!(manifest(&built("one\ttwo"), Duration::from_secs(90)).is_err());
+    }
+
+    #[test]
+    fn variables_of_tests_reach_the_guest() {
+        let variables = [("HULL_TEST_STRIDE", "it's 1"), ("HULL_TEST_SKIPS", "/here"), ("HOME", "/root")];
+        let text = environment(variables.map(|(name, value)| (name.into(), value.into())).into_iter());
+        assert_eq!(text, "export HULL_TEST_STRIDE='it'\\''s 1'\n");
     }
 
     #[test]

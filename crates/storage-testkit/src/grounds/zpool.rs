@@ -72,10 +72,9 @@ pub fn possible() -> Result<(), SkipReason> {
 /// The ground on which zfs is asked by `backend`.
 ///
 /// Where there is zfs for tests there is mostly an emulated machine, in which each act waits for the pool: only some are
-/// interrupted, and of those of programs fewer. `HULL_TEST_STRIDE=1` interrupts all.
+/// interrupted, and of those of programs fewer.
 pub fn ground(backend: &'static str) -> Ground {
-    let usual = if backend == "library" { 4 } else { 9 };
-    let stride = std::env::var("HULL_TEST_STRIDE").ok().and_then(|s| s.parse().ok()).unwrap_or(usual);
+    let stride = if backend == "library" { 4 } else { 9 };
     Ground::new(backend, move || {
         let pool = TestPool::new()?;
         // Not in /tmp, which may be a tmpfs without extended attributes: trees that have some are copied from there.

@@ -17,6 +17,7 @@ while read -r folder; do
     mount --bind "/lane/tree$folder" "$folder"
 done < /lane/binds
 export HULL_VM_DISKS=/dev/vdb
+. /lane/environment
 
 if [ "$(cat /lane/mode)" = shell ]; then
     echo "lane: the programs of /lane/manifest are in place; blank disk: $HULL_VM_DISKS; exit powers off"
