@@ -120,7 +120,7 @@ fn machine(root: &Path, folder: &Folder, ground: &str, seed: u64, last: bool) ->
     let program = Program { target, file, folder: root.to_path_buf(), cases: Vec::new() };
     let built = Built { programs: vec![program], helpers: Vec::new() };
     let lane = Lane::default();
-    let payload = payload::make(folder.path(), root, &built, Mode::Run, lane.limit)?;
+    let payload = payload::make(folder.path(), root, &built, Mode::Disk, lane.limit)?;
     lane.machine(&cache::guest()?, &payload, &folder.path().join("machine"))
 }
 

@@ -21,8 +21,10 @@ const VARIABLES: &str = "HULL_TEST_";
 /// What the lane's script is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// Run every program and power off.
+    /// Run programs and power off; what they make for a while lies on the first scratch disk.
     Run,
+    /// Run programs that work on the scratch disk themselves.
+    Disk,
     /// Have everything in place and open a shell.
     Shell,
 }
@@ -46,7 +48,11 @@ pub(super) fn make(
     for (name, text) in SCRIPTS {
         fs::write(content.join(name), text).map_err(cannot)?;
     }
-    let mode = if mode == Mode::Shell { "shell\n" } else { "run\n" };
+    let mode = match mode {
+        Mode::Run => "run\n",
+        Mode::Disk => "disk\n",
+        Mode::Shell => "shell\n",
+    };
     fs::write(content.join("mode"), mode).map_err(cannot)?;
     fs::write(content.join("manifest"), manifest(built, limit)?).map_err(cannot)?;
     fs::write(content.join("environment"), environment(variables())).map_err(cannot)?;

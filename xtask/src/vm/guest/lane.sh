@@ -16,15 +16,20 @@ while read -r folder; do
     mkdir -p "$folder"
     mount --bind "/lane/tree$folder" "$folder"
 done < /lane/binds
-export HULL_VM_DISKS=/dev/vdb
 . /lane/environment
 
-if [ "$(cat /lane/mode)" = shell ]; then
-    echo "lane: the programs of /lane/manifest are in place; blank disk: $HULL_VM_DISKS; exit powers off"
+mode=$(cat /lane/mode)
+if [ "$mode" = shell ]; then
+    echo "lane: the programs of /lane/manifest are in place; blank disk: /dev/vdb; exit powers off"
     cd /root
     setsid --ctty bash -i < /dev/ttyS0 > /dev/ttyS0 2>&1
     sync
     busybox poweroff -f
+fi
+
+# A pool that is used for long writes to all of its blocks before it takes one again, and the guest's own disk is small.
+if [ "$mode" = run ]; then
+    mkfs.ext4 -q -O ^has_journal -m 0 /dev/vdb && mount /dev/vdb /var/tmp && chmod 1777 /var/tmp
 fi
 
 stty -F /dev/ttyS1 raw -echo
