@@ -28,6 +28,9 @@ pub(crate) fn timed(line: &str, ground: &Ground, side: Side<'_>, code: i32) -> R
         Side::Stock if program.starts_with("lxc-") => Command::new(Path::new("/usr/bin").join(program)),
         _ => Command::new(program),
     };
+    if let Some(configuration) = ground.lvm_configuration() {
+        command.env("LVM_SYSTEM_DIR", configuration);
+    }
     run(command.args(rest.split_ascii_whitespace()), &line, code)
 }
 

@@ -1,15 +1,19 @@
-//! Scratch file systems of our own, with an lxcpath each, and the containers that the operations work on.
+//! Scratch file systems and pools of our own, with an lxcpath each, and the containers that the operations work on.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use crate::command::{self, Side};
+use crate::pool::Pool;
 
 /// How large a file system is; its image is sparse.
 const SIZE: u64 = 16 << 30;
 
 /// The file systems.
-const KINDS: [&str; 3] = ["ext4", "xfs", "btrfs"];
+pub(crate) const KINDS: [&str; 3] = ["ext4", "xfs", "btrfs"];
+
+/// The pools, whose lxcpaths lie in the scratch directory.
+pub(crate) const POOLS: [&str; 2] = ["lvm", "zfs"];
 
 /// How many stopped containers there are to be listed.
 const MANY: usize = 1000;
@@ -19,13 +23,18 @@ pub(crate) struct Ground {
     pub(crate) kind: &'static str,
     /// Where it is mounted.
     pub(crate) point: PathBuf,
+    pool: Option<Pool>,
 }
 
 impl Ground {
     /// One of each kind, in `scratch`, with containers that have the files of the archive `rootfs`.
-    pub(crate) fn all(scratch: &Path, hull: &Path, rootfs: &Path) -> Result<Vec<Self>, String> {
-        let grounds =
-            KINDS.map(|kind| Self::new(kind, scratch)).into_iter().collect::<Result<Vec<_>, _>>()?;
+    pub(crate) fn all(
+        kinds: &[&'static str],
+        scratch: &Path,
+        hull: &Path,
+        rootfs: &Path,
+    ) -> Result<Vec<Self>, String> {
+        let grounds = kinds.iter().map(|kind| Self::new(kind, scratch)).collect::<Result<Vec<_>, _>>()?;
         let config = scratch.join("config");
         fs::write(&config, "lxc.net.0.type = empty\n").map_err(|e| format!("{}: {e}", config.display()))?;
         for ground in &grounds {
@@ -39,6 +48,13 @@ impl Ground {
         let cannot = |e: std::io::Error| format!("cannot make {}: {e}", image.display());
         File::create(&image).and_then(|file| file.set_len(SIZE)).map_err(cannot)?;
         fs::create_dir(&point).map_err(cannot)?;
+        if POOLS.contains(&kind) {
+            fs::create_dir(point.join("lxc")).map_err(cannot)?;
+            fs::create_dir(point.join("lvm")).map_err(cannot)?;
+            let text = "activation {\n\tauto_set_activation_skip = 0\n}\n";
+            fs::write(point.join("lvm/lvm.conf"), text).map_err(cannot)?;
+            return Ok(Self { kind, point, pool: Some(Pool::new(kind, &image)?) });
+        }
         let options = match kind {
             "xfs" => "-q -m reflink=1",
             "btrfs" => "-q",
@@ -46,9 +62,15 @@ impl Ground {
         };
         command::plain(&format!("mkfs.{kind} {options} {}", image.display()))?;
         command::plain(&format!("mount -o loop {} {}", image.display(), point.display()))?;
-        let ground = Self { kind, point };
+        let ground = Self { kind, point, pool: None };
         fs::create_dir(ground.point.join("lxc")).map_err(cannot)?;
         Ok(ground)
+    }
+
+    /// The configuration for LVM's programs, where it is not the machine's: with that, stock LXC's clones of thin volumes
+    /// fail, for they are not activated.
+    pub(crate) fn lvm_configuration(&self) -> Option<PathBuf> {
+        (self.kind == "lvm").then(|| self.point.join("lvm"))
     }
 
     fn fill(&self, hull: &Path, rootfs: &Path, config: &Path) -> Result<(), String> {
@@ -60,6 +82,9 @@ impl Ground {
                 rootfs.display()
             ))
         };
+        if self.pool.is_some() {
+            return create("base", self.kind);
+        }
         create("base", "dir")?;
         create("other", "dir")?;
         create("image", "loop --size 2G")?;
@@ -98,6 +123,9 @@ impl Ground {
 
 impl Drop for Ground {
     fn drop(&mut self) {
+        if self.pool.is_some() {
+            return;
+        }
         // Nobody may be left in what is unmounted.
         let _ = command::plain(&format!("lxc-stop -k -P {}/lxc -n runs", self.point.display()));
         if let Err(why) = command::plain(&format!("umount -R {}", self.point.display())) {

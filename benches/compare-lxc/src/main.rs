@@ -1,12 +1,14 @@
 //! The same operations by Hull's and by stock LXC's commands, interleaved in one run on file systems of their own, and
 //! what the machine's own programs take for the bare work. Prints medians and ratios.
 //!
-//! `hull-compare-lxc --hull PREFIX --rootfs TAR [--rounds N] [--scratch DIR] [--only TEXT] [--markdown]`: PREFIX is where
-//! Hull is installed, TAR an archive of a root file system. Needs root and Debian's `lxc`. Removes what it made.
+//! `hull-compare-lxc --hull PREFIX --rootfs TAR [--pools] [--rounds N] [--scratch DIR] [--only TEXT] [--markdown]`: PREFIX
+//! is where Hull is installed, TAR an archive of a root file system. Needs root and Debian's `lxc`. With `--pools` it
+//! compares what happens in a volume group and a zfs pool, both called `lxc` as LXC's are. Removes what it made.
 
 mod command;
 mod ground;
 mod operation;
+mod pool;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
 struct Arguments {
     hull: PathBuf,
     rootfs: PathBuf,
+    pools: bool,
     rounds: usize,
     scratch: PathBuf,
     only: String,
@@ -39,6 +42,7 @@ fn arguments() -> Result<Arguments, String> {
     let mut parsed = Arguments {
         hull: PathBuf::new(),
         rootfs: PathBuf::new(),
+        pools: false,
         rounds: 11,
         scratch: "/var/tmp".into(),
         only: String::new(),
@@ -54,12 +58,13 @@ fn arguments() -> Result<Arguments, String> {
                 parsed.rounds = value()?.parse().map_err(|_| "--rounds needs a number".to_owned())?;
             }
             "--scratch" => parsed.scratch = value()?.into(),
+            "--pools" => parsed.pools = true,
             "--only" => parsed.only = value()?,
             "--markdown" => parsed.markdown = true,
             other => {
                 return Err(format!(
-                    "{other} is no option: use --hull PREFIX, --rootfs TAR, --rounds N, --scratch DIR, --only TEXT, \
-                     --markdown"
+                    "{other} is no option: use --hull PREFIX, --rootfs TAR, --pools, --rounds N, --scratch DIR, \
+                     --only TEXT, --markdown"
                 ));
             }
         }
@@ -79,18 +84,22 @@ fn run() -> Result<(), String> {
     let arguments = arguments()?;
     let scratch = tempfile::Builder::new().prefix("hull-compare-").tempdir_in(&arguments.scratch);
     let scratch = scratch.map_err(|e| format!("no scratch directory: {e}"))?;
-    let grounds = Ground::all(scratch.path(), &arguments.hull, &arguments.rootfs)?;
+    let kinds = if arguments.pools { &ground::POOLS[..] } else { &ground::KINDS[..] };
+    let grounds = Ground::all(kinds, scratch.path(), &arguments.hull, &arguments.rootfs)?;
     if arguments.markdown {
         println!("| operation | on | stock LXC | Hull | ratio | target | floor | Hull ÷ floor |");
         println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
     }
     for operation in OPERATIONS.iter().filter(|o| o.name.contains(&arguments.only)) {
-        let ground = grounds.iter().find(|g| g.kind == operation.ground).ok_or("no such ground")?;
+        let Some(ground) = grounds.iter().find(|g| g.kind == operation.ground) else { continue };
         match measure(operation, ground, &arguments) {
             Ok(times) => print(operation, &times, arguments.markdown),
             // One that fails says so, and the others are measured.
             Err(why) => println!("{} on {}: {why}", operation.name, operation.ground),
         }
+    }
+    if arguments.pools {
+        return Ok(());
     }
     side_by_side(&grounds[0], &arguments.hull)
 }

@@ -34,6 +34,15 @@ const PLAIN: Operation = Operation {
     floor: None,
 };
 
+/// What stock LXC made in a pool says nowhere whose it is.
+const FOREIGN: &[&str] = &["hull --lxcpath {} destroy --foreign new", "hull --lxcpath {} recover --reclaim"];
+/// Stock LXC's clone of a dataset needs a snapshot called as the clone, which stays.
+const FOREIGN_DATASET: &[&str] = &[
+    "hull --lxcpath {} destroy --foreign new",
+    "hull --lxcpath {} recover --reclaim",
+    "sh -c zfs${IFS}destroy${IFS}lxc/base@new||true",
+];
+
 const LOWER: &str =
     "mkdir {}/floor {}/floor/rootfs {}/floor/overlay {}/floor/overlay/delta {}/floor/overlay/work";
 const CLEAR: &str = "rm -rf {}/floor";
@@ -60,6 +69,47 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         target: 0.75,
         timed: &["lxc-copy -P {} -n sub -N new -s"],
         floor: Some(("btrfs subvolume snapshot {}/sub/rootfs {}/floor", "btrfs subvolume delete {}/floor")),
+        ..PLAIN
+    },
+    Operation {
+        name: "clone of a thin logical volume",
+        ground: "lvm",
+        target: 0.6,
+        timed: &["lxc-copy -P {} -n base -N new -s"],
+        after: FOREIGN,
+        floor: Some(("lvcreate --quiet -kn -s -n floor lxc/base", "lvremove --quiet -y lxc/floor")),
+        ..PLAIN
+    },
+    Operation {
+        name: "rename of a thin logical volume",
+        ground: "lvm",
+        target: 0.02,
+        before: &["lxc-copy -P {} -n base -N old"],
+        timed: &["lxc-copy -P {} -n old -N new -R"],
+        after: FOREIGN,
+        floor: Some(("lvrename --quiet lxc/base floor", "lvrename --quiet lxc/floor base")),
+        ..PLAIN
+    },
+    Operation {
+        name: "clone of a zfs dataset",
+        ground: "zfs",
+        target: 0.6,
+        timed: &["lxc-copy -P {} -n base -N new -s"],
+        after: FOREIGN_DATASET,
+        floor: Some((
+            "sh -c zfs${IFS}snapshot${IFS}lxc/base@floor&&zfs${IFS}clone${IFS}lxc/base@floor${IFS}lxc/floor",
+            "zfs destroy -R lxc/base@floor",
+        )),
+        ..PLAIN
+    },
+    Operation {
+        name: "rename of a zfs dataset",
+        ground: "zfs",
+        target: 0.02,
+        before: &["lxc-copy -P {} -n base -N old"],
+        timed: &["lxc-copy -P {} -n old -N new -R"],
+        after: FOREIGN_DATASET,
+        floor: Some(("zfs rename lxc/base lxc/floor", "zfs rename lxc/floor lxc/base")),
         ..PLAIN
     },
     Operation {

@@ -16,6 +16,7 @@ use crate::packages::{self, Provision};
 use crate::{Result, Subcommand, process};
 
 pub(crate) use scratch::{CLEANUP, clean_up_after_parent};
+pub(crate) use tarball::debian;
 
 /// The command's line in the usage text.
 pub(crate) const SUBCOMMAND: Subcommand = Subcommand {

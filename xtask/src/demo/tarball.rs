@@ -10,7 +10,7 @@ use crate::{Result, process};
 const INIT: &str = r#"printf '%s\n' '#!/bin/sh' 'trap "exit 0" PWR INT TERM' 'while :; do sleep 3600 & wait $!; done' > "$1/sbin/init" && chmod 755 "$1/sbin/init""#;
 
 /// Returns the tarball, made now if it is not in `target` yet. Fails when mmdebstrap does.
-pub(super) fn debian(target: &Path) -> Result<PathBuf> {
+pub(crate) fn debian(target: &Path) -> Result<PathBuf> {
     let recipe = recipe(&fs::read_to_string("/etc/os-release").unwrap_or_default());
     let cache = target.join("demo-cache");
     let archive = cache.join(format!("debian-{:016x}.tar", key(&recipe)));

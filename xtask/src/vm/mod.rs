@@ -6,6 +6,7 @@ mod crew;
 mod cuts;
 mod lane;
 mod payload;
+mod race;
 mod recipe;
 mod report;
 mod targets;
@@ -23,7 +24,7 @@ use crate::{Result, Subcommand, test};
 /// The command's line in the usage text.
 pub(crate) const SUBCOMMAND: Subcommand = Subcommand {
     name: "vm",
-    arguments: "[--only TARGET] [--filter NAME] [--minutes M] [--kernel FILE] [--shell] [--keep] [--prune]",
+    arguments: "[--only TARGET] [--filter NAME] [--minutes M] [--kernel FILE] [--shell] [--race] [--keep] [--prune]",
     summary: "the tests of xtask/vm-targets in a guest with device mapper, zfs and AppArmor",
     run,
 };
@@ -33,6 +34,7 @@ pub(crate) const SUBCOMMAND: Subcommand = Subcommand {
 struct Options {
     lane: Lane,
     shell: bool,
+    race: bool,
     prune: bool,
 }
 
@@ -49,6 +51,9 @@ fn run(arguments: &[String]) -> Result<bool> {
         return Err(format!("there is no kernel {}; --kernel takes a bzImage", kernel.display()));
     }
     let root = root();
+    if options.race {
+        return race::run(&root, &options.lane);
+    }
     let built = options.lane.build(&root, Scope::Targets)?;
     if options.shell {
         options.lane.shell(&root, &built)?;
@@ -78,6 +83,7 @@ fn options(arguments: &[String]) -> Result<Options> {
                 options.lane.limit = Duration::from_secs(number.saturating_mul(60));
             }
             "--shell" => options.shell = true,
+            "--race" => options.race = true,
             "--keep" => options.lane.keep = true,
             "--prune" => options.prune = true,
             other => return Err(format!("unknown argument {other:?}; it takes {}", SUBCOMMAND.arguments)),
@@ -110,7 +116,7 @@ mod tests {
             keep: true,
         };
         let all = "--only zfs --filter clone --kernel bzImage --minutes 2 --keep --shell";
-        assert_eq!(read(all), Ok(Options { lane, shell: true, prune: false }));
+        assert_eq!(read(all), Ok(Options { lane, shell: true, ..Options::default() }));
         assert_eq!(read("").map(|options| options.lane), Ok(Lane::default()));
         assert_eq!(read("--only"), Err("--only needs a name".into()));
         assert!(read("--minutes 0").unwrap_err().contains("\"0\" is none"));
