@@ -158,6 +158,19 @@ impl Driver for LvmDriver {
         Ok(Activation::of(plan))
     }
 
+    /// A flush of a thin volume has its pool write its metadata out.
+    fn activate_unflushed(&self, at: &Locator) -> Result<Activation> {
+        let mut ready = self.activate(at, Access::ReadWrite)?;
+        if let MountSource::Filesystem { fstype, .. } = &ready.plan.source
+            && let Ok(kind) = FsKind::parse(fstype)
+        {
+            for option in kind.options_unflushed() {
+                ready.plan = ready.plan.option(*option);
+            }
+        }
+        Ok(ready)
+    }
+
     fn create(&self, at: &Layout, spec: &VolumeSpec, by: TxId) -> Result<()> {
         let name = Name::of(&at.at)?;
         let spec = spec.or_as_set(&self.settings)?;
