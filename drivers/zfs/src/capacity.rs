@@ -3,11 +3,11 @@
 use hull_storage::{Bytes, Capacity, Error, ErrorKind, Locator, Outcome, Result};
 
 use crate::ZfsDriver;
-use crate::backend::Property;
+use crate::backend::{Asked, Property};
 
 impl Capacity for ZfsDriver {
     fn resize(&self, at: &Locator, to: Option<Bytes>) -> Result<Outcome> {
-        let (name, found) = self.existing(at)?;
+        let (name, found) = self.existing(at, Asked::All)?;
         if found.size == to.map(|bytes| bytes.0) {
             return Ok(Outcome::AlreadyDone);
         }

@@ -5,7 +5,7 @@ use hull_storage::{
     CopyOnWrite, Cost, Driver, ErrorKind, Layout, Mark, Offer, Placement, Result, Source, Tie, TxId,
 };
 
-use crate::backend::{Backend, Property, When};
+use crate::backend::{Asked, Backend, Property, When};
 use crate::driver::taken;
 use crate::transfer::UNCHANGED;
 use crate::{NAME, ZfsDriver, naming};
@@ -28,7 +28,7 @@ impl CopyOnWrite for ZfsDriver {
     }
 
     fn clone_volume(&self, from: Source<'_>, to: &Layout, access: Access, by: TxId) -> Result<()> {
-        let (source, found) = self.existing(from.at)?;
+        let (source, found) = self.existing(from.at, Asked::Size)?;
         let (name, backend) = (self.dataset(&to.at)?, self.backend()?);
         let mut properties = self.properties(&name, access, by)?;
         properties.extend(found.size.map(Property::size));
@@ -63,7 +63,7 @@ fn clone_of(backend: &dyn Backend, origin: &str, name: &str, properties: &mut [P
     let Some(limit) = properties.iter_mut().find(|p| p.name == Property::size(0).name) else {
         return Err(failed);
     };
-    let holds = match backend.look(origin)? {
+    let holds = match backend.look(origin, Asked::All)? {
         Some(snapshot) if Some(snapshot.referenced) > limit.number => snapshot.referenced,
         _ => return Err(failed),
     };

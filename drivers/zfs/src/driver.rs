@@ -12,7 +12,7 @@ use hull_storage::{
 use rustix::fd::AsRawFd;
 use rustix::fs::{AtFlags, Gid, Uid};
 
-use crate::backend::{self, Backend, Dataset, Key, MADE_BY, Property, Wanted};
+use crate::backend::{self, Asked, Backend, Dataset, Key, MADE_BY, Property, Wanted};
 use crate::{NAME, naming, remove, users};
 
 /// The store of zfs datasets.
@@ -75,10 +75,10 @@ impl ZfsDriver {
         }
     }
 
-    /// The file system that `at` names, and what is known of it.
-    pub(crate) fn existing(&self, at: &Locator) -> Result<(String, Dataset)> {
+    /// The file system that `at` names, and what is `asked` of it.
+    pub(crate) fn existing(&self, at: &Locator, asked: Asked) -> Result<(String, Dataset)> {
         let name = self.dataset(at)?;
-        let found = self.backend()?.look(&name)?.ok_or_else(|| {
+        let found = self.backend()?.look(&name, asked)?.ok_or_else(|| {
             let pool = naming::pool(&name);
             Error::new(
                 ErrorKind::NotFound,
@@ -101,7 +101,7 @@ impl ZfsDriver {
     /// nobody above has said anything about them.
     pub(crate) fn properties(&self, name: &str, access: Access, by: TxId) -> Result<Vec<Property>> {
         let parent = naming::parent(name).unwrap_or(name);
-        let above = self.backend()?.look(parent)?.ok_or_else(|| {
+        let above = self.backend()?.look(parent, Asked::Inherited)?.ok_or_else(|| {
             let text = format!(
                 "there is no dataset {parent} to make volumes in: make it with `zfs create -o mountpoint=none {parent}`, \
                  or set lxc.bdev.zfs.root to another one"
@@ -170,11 +170,11 @@ impl Driver for ZfsDriver {
     }
 
     fn layout(&self, at: &Locator) -> Result<Layout> {
-        self.existing(at).map(|(name, _)| naming::layout(&name, None))
+        self.existing(at, Asked::Kind).map(|(name, _)| naming::layout(&name, None))
     }
 
     fn inspect(&self, at: &Locator) -> Result<VolumeInfo> {
-        let (_, found) = self.existing(at)?;
+        let (_, found) = self.existing(at, Asked::Shown)?;
         let mut info = VolumeInfo::new(found.ours);
         if found.read_only {
             info.access = Access::ReadOnly;
@@ -194,7 +194,7 @@ impl Driver for ZfsDriver {
     }
 
     fn usage(&self, at: &Locator) -> Result<Usage> {
-        let (name, found) = self.existing(at)?;
+        let (name, found) = self.existing(at, Asked::All)?;
         let mount = DetachedMount::build(&looking(&name, &found)?, None)?;
         let counted = files::measure(Path::new(&format!(
             "/proc/self/fd/{}",
@@ -209,7 +209,7 @@ impl Driver for ZfsDriver {
     }
 
     fn activate(&self, at: &Locator, access: Access) -> Result<Activation> {
-        let (name, found) = self.existing(at)?;
+        let (name, found) = self.existing(at, Asked::Mounting)?;
         if access == Access::ReadWrite && found.read_only {
             return Err(Error::new(
                 ErrorKind::PermissionDenied,
@@ -243,8 +243,11 @@ impl Driver for ZfsDriver {
             }
             Err(e) => return Err(taken(e, new)),
         }
+        if naming::is_stamped(old) || naming::is_stamped(new) {
+            return Ok(Outcome::Done);
+        }
         // LXC's datasets have their mount point in their home. Nothing of ours needs it.
-        let mountpoint = backend.look(new)?.and_then(|found| found.mountpoint);
+        let mountpoint = backend.look(new, Asked::Mountpoint)?.and_then(|found| found.mountpoint);
         if let Some(moved) = mountpoint.and_then(|m| naming::moved_mountpoint(&m, old, new)) {
             let _ = backend.set(new, &Property::text("mountpoint", moved));
         }

@@ -2,7 +2,7 @@
 
 use hull_storage::{Bytes, Enumerate, Listed, Locator, Resource, Result};
 
-use crate::backend::{Backend, DEVICE, Node};
+use crate::backend::{Asked, Backend, DEVICE, Node};
 use crate::{NAME, ZfsDriver, naming};
 
 impl Enumerate for ZfsDriver {
@@ -34,7 +34,7 @@ impl Enumerate for ZfsDriver {
 
 /// The dataset, if Hull made it or is deleting it.
 fn volume(backend: &dyn Backend, node: &Node) -> Result<Option<Listed>> {
-    let Some(found) = backend.look(&node.name)? else { return Ok(None) };
+    let Some(found) = backend.look(&node.name, Asked::All)? else { return Ok(None) };
     let what = Resource::new(NAME, node.name.as_str());
     let by = what.stamped().map(|(_, by)| by);
     if found.kind != "filesystem" || (by.is_none() && !found.ours) {

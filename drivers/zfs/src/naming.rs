@@ -108,6 +108,11 @@ pub(crate) fn named(at: &Locator) -> Result<Option<&str>> {
     }
 }
 
+/// Whether a transaction makes or removes what is called so.
+pub(crate) fn is_stamped(name: &str) -> bool {
+    stamp(name).is_some()
+}
+
 /// The end of a name that proves whose it is.
 fn stamp(name: &str) -> Option<&str> {
     let stamp = name.get(name.len().checked_sub(STAMP)?..)?;

@@ -8,7 +8,7 @@ use hull_storage::{Availability, Settings};
 use hull_sys::zfscore::Libzfs;
 
 use crate::backend::program::{Program, ZFS};
-use crate::backend::{Backend, DEVICE, Wanted};
+use crate::backend::{Asked, Backend, DEVICE, Wanted};
 use crate::naming;
 
 const ZPOOL: Tool = Tool { program: "zpool", package: "zfsutils-linux" };
@@ -71,7 +71,7 @@ pub(crate) fn probe(settings: &Settings) -> Availability {
         _ => {}
     }
     let root = settings.get("lxc.bdev.zfs.root").filter(|r| !r.is_empty()).unwrap_or("lxc");
-    match Program::new(Box::new(System)).look(root) {
+    match Program::new(Box::new(System)).look(root, Asked::All) {
         Ok(Some(_)) => {}
         Ok(None) => {
             let wanted = if root.contains('/') { root.to_owned() } else { format!("POOL/{root}") };

@@ -11,7 +11,7 @@ use hull_storage::{Error, ErrorKind, Layout, Locator, Result, StreamFormat, Tran
 use rustix::fd::BorrowedFd;
 
 use crate::ZfsDriver;
-use crate::backend::{Key, When};
+use crate::backend::{Asked, Key, When};
 use crate::driver::taken;
 
 /// The name of the snapshot that a read-only volume equals.
@@ -22,7 +22,7 @@ pub(crate) const UNCHANGED: &str = "hull-unchanged";
 impl ZfsDriver {
     /// The snapshot that the read-only volume `at` equals. Makes it if need be.
     fn still(&self, at: &Locator) -> Result<String> {
-        let (name, found) = self.existing(at)?;
+        let (name, found) = self.existing(at, Asked::All)?;
         if !found.read_only {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
@@ -62,11 +62,11 @@ impl Transfer for ZfsDriver {
     /// Of what is encrypted only the encrypted blocks are sent, which nobody can read without the key: of no use for a
     /// copy that is to start at once.
     fn can_send(&self, at: &Locator) -> bool {
-        self.existing(at).is_ok_and(|(_, found)| found.key == Key::None)
+        self.existing(at, Asked::All).is_ok_and(|(_, found)| found.key == Key::None)
     }
 
     fn send(&self, at: &Locator, since: Option<&Locator>, to: BorrowedFd<'_>) -> Result<()> {
-        let encrypted = self.existing(at)?.1.key != Key::None;
+        let encrypted = self.existing(at, Asked::All)?.1.key != Key::None;
         let since = since.map(|since| self.still(since)).transpose()?;
         self.backend()?.send(&self.still(at)?, since.as_deref(), encrypted, to)
     }

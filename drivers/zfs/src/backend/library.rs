@@ -10,7 +10,7 @@ use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 
 use super::program::Program;
-use super::{Backend, Dataset, LOOKED_AT, Node, Property, When, read_dataset, read_tree};
+use super::{Asked, Backend, Dataset, Node, Property, When, read_dataset, read_tree};
 use crate::naming;
 
 /// Says each property of the table's `properties` in a line: name, value, where it was set.
@@ -81,8 +81,8 @@ impl Library {
 }
 
 impl Backend for Library {
-    fn look(&self, dataset: &str) -> Result<Option<Dataset>> {
-        let said = self.ask(LOOK, dataset, &[("properties", &LOOKED_AT.join(","))])?;
+    fn look(&self, dataset: &str, asked: Asked) -> Result<Option<Dataset>> {
+        let said = self.ask(LOOK, dataset, &[("properties", &asked.properties().join(","))])?;
         let lines = said.lines().filter_map(|line| {
             let mut fields = line.split('\t').map(str::to_owned);
             Some((fields.next()?, fields.next()?, fields.next()?))

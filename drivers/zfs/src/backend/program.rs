@@ -4,7 +4,7 @@ use hull_command::{Output, Runner, Streams, Tool, ToolCommand, failure};
 use hull_storage::{Error, ErrorKind, Result};
 use rustix::fd::BorrowedFd;
 
-use super::{Backend, Dataset, LOOKED_AT, Node, Property, When, read_dataset, read_tree};
+use super::{Asked, Backend, Dataset, LOOKED_AT, Node, Property, When, read_dataset, read_tree};
 
 /// The program.
 pub(crate) const ZFS: Tool = Tool { program: "zfs", package: "zfsutils-linux" };
@@ -76,7 +76,8 @@ fn explained(command: &ToolCommand, output: &Output) -> Error {
 }
 
 impl Backend for Program {
-    fn look(&self, dataset: &str) -> Result<Option<Dataset>> {
+    /// The program takes as long for one property as for all.
+    fn look(&self, dataset: &str, _: Asked) -> Result<Option<Dataset>> {
         let properties = LOOKED_AT.join(",");
         let said = self.ask(["get", "-Hp", "-o", "property,value,source", &properties, dataset])?;
         let lines = said.lines().filter_map(|line| {
