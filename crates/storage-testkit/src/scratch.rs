@@ -24,7 +24,7 @@ const FIRST_ID: u32 = 100_000;
 const SIZE: u64 = 512 << 20;
 
 /// Runs the suite for `registration` as root on each of `file_systems` (`ext4`, `xfs` with reflink, `btrfs`,
-/// `tmpfs`), and once more on each of `unprivileged` as the root of a user namespace, which is an ordinary
+/// `tmpfs`, and with quotas `btrfs+quota`, `ext4+prjquota`, `xfs+prjquota`), and once more on each of `unprivileged` as the root of a user namespace, which is an ordinary
 /// user outside. The whole `main` of a test target with `harness = false`.
 pub fn run(registration: &Registration, file_systems: &[&'static str], unprivileged: &[&str]) -> ExitCode {
     if let Some(dir) = inside_user_namespace() {
@@ -57,11 +57,38 @@ pub fn run(registration: &Registration, file_systems: &[&'static str], unprivile
 /// A scratch file system of the kind `kind` on a loop device.
 pub fn ground(kind: &str) -> Ground {
     let name = kind.to_owned();
-    Ground::new(kind, move || {
+    let ground = Ground::new(kind, move || {
         let scratch = ScratchFs::new(&name, SIZE)?;
         let troubles = trouble::of_file_system(scratch.path());
         Ok(GroundInstance::new(scratch.path().to_path_buf(), scratch).with_troubles(troubles))
-    })
+    });
+    match kind {
+        "ext4+prjquota" => ground.with_check(ext4_keeps_project_quotas),
+        "xfs+prjquota" => ground.with_check(xfs_keeps_project_quotas),
+        _ => ground,
+    }
+}
+
+/// Why ext4 keeps no project quotas here. It needs a quota format that is often a module, of which no file says
+/// whether the kernel itself has it, so kernels without lists of modules are taken to lack it.
+fn ext4_keeps_project_quotas() -> Result<(), SkipReason> {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let modules = Path::new("/lib/modules").join(release.trim());
+    let listed =
+        |list: &str| fs::read_to_string(modules.join(list)).is_ok_and(|all| all.contains("/quota_v2.ko"));
+    match listed("modules.dep") || listed("modules.builtin") {
+        true => Ok(()),
+        false => Err(SkipReason("this kernel has no quota_v2, which ext4 keeps project quotas by".into())),
+    }
+}
+
+/// Why xfs keeps none: whether it can, it shows once it is loaded.
+fn xfs_keeps_project_quotas() -> Result<(), SkipReason> {
+    let shown = Path::new("/proc/fs/xfs");
+    match shown.exists() && !shown.join("xqm").exists() {
+        true => Err(SkipReason("this kernel's xfs has no quotas (CONFIG_XFS_QUOTA)".into())),
+        false => Ok(()),
+    }
 }
 
 /// The scratch directory, when this program was run by [`rerun_in_user_namespace`].

@@ -200,6 +200,16 @@ impl Plan {
         self.rename_volume(driver, &layout, to)
     }
 
+    /// Has new volumes that are copied file by file limited from the beginning: of what lies in a volume before its first
+    /// limit, some stores cannot charge all to it.
+    pub(crate) fn limit_new(&mut self, limit: Bytes) {
+        for step in &mut self.steps {
+            if let Step::Create { spec, .. } = step {
+                spec.size = spec.size.or(Some(limit));
+            }
+        }
+    }
+
     fn make_at(
         &mut self,
         driver: &dyn Driver,

@@ -239,6 +239,11 @@ impl Store {
         // The moves of the clone come after the one that frees its name.
         let mut made = Plan::default();
         let at = made.make_aside(driver, &place, content, tx)?;
+        if driver.name() == owner.name()
+            && let Some(limit) = self.limit(current)?
+        {
+            made.limit_new(limit);
+        }
         let first_move = made
             .steps
             .iter()

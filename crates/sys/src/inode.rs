@@ -2,10 +2,10 @@
 
 use std::os::fd::{AsFd, AsRawFd};
 
-use linux_raw_sys::general::{FS_APPEND_FL, FS_IMMUTABLE_FL, fsxattr};
+use linux_raw_sys::general::{FS_APPEND_FL, FS_IMMUTABLE_FL, FS_XFLAG_PROJINHERIT, fsxattr};
 use linux_raw_sys::ioctl::{FS_IOC_FSGETXATTR, FS_IOC_FSSETXATTR, FS_IOC_GETFLAGS, FS_IOC_SETFLAGS};
 
-use crate::{Error, Result};
+use crate::{Error, Result, fd};
 
 /// The flag of an inode that nobody may change, link or remove (`chattr +i`).
 pub const IMMUTABLE: u32 = FS_IMMUTABLE_FL;
@@ -44,17 +44,49 @@ pub fn project_id(file: impl AsFd) -> Result<u32> {
     Ok(extended(&file)?.fsx_projid)
 }
 
+/// What an inode has to do with project quotas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Project {
+    /// The id that it is charged to; 0 is everybody's.
+    pub id: u32,
+    /// Whether what is made in the directory is charged to the same id, and inherits this, too (`chattr +P`). Then
+    /// nothing that is charged to another id can be moved or linked into it (`EXDEV`).
+    pub inherited: bool,
+}
+
+/// Reads both (`FS_IOC_FSGETXATTR`, ioctl_xfs_fsgetxattr(2)). As [`project_id`].
+pub fn project(file: impl AsFd) -> Result<Project> {
+    let attributes = extended(&file)?;
+    let inherited = attributes.fsx_xflags & FS_XFLAG_PROJINHERIT != 0;
+    Ok(Project { id: attributes.fsx_projid, inherited })
+}
+
+/// Changes both (`FS_IOC_FSSETXATTR`). Only a directory can be inherited from. As [`set_project_id`].
+pub fn set_project(file: impl AsFd, to: Project) -> Result<()> {
+    let old = extended(&file)?;
+    let others = old.fsx_xflags & !FS_XFLAG_PROJINHERIT;
+    let fsx_xflags = if to.inherited { others | FS_XFLAG_PROJINHERIT } else { others };
+    set_extended(&file, fsxattr { fsx_projid: to.id, fsx_xflags, ..old })
+}
+
 /// Charges an inode to another project quota (`FS_IOC_FSSETXATTR`).
 ///
 /// Requires being the owner or `CAP_FOWNER`, and the initial user namespace; fails with `EPERM` or
-/// `EINVAL` otherwise.
+/// `EINVAL` otherwise. Fails with `EDQUOT` or `ENOSPC` when the project's limit is reached.
 pub fn set_project_id(file: impl AsFd, project: u32) -> Result<()> {
-    let attributes = fsxattr { fsx_projid: project, ..extended(&file)? };
+    set_extended(&file, fsxattr { fsx_projid: project, ..extended(&file)? })
+}
+
+fn set_extended(file: &impl AsFd, attributes: fsxattr) -> Result<()> {
     // SAFETY: the request reads one `fsxattr` through the pointer, which is valid for it.
     let result = unsafe {
         libc::ioctl(file.as_fd().as_raw_fd(), FS_IOC_FSSETXATTR as libc::Ioctl, &raw const attributes)
     };
-    if result < 0 { Err(Error::last(format!("ioctl(FS_IOC_FSSETXATTR, project {project})"))) } else { Ok(()) }
+    if result < 0 {
+        let project = attributes.fsx_projid;
+        return Err(Error::last(format!("ioctl({}, FS_IOC_FSSETXATTR, project {project})", fd::name(file))));
+    }
+    Ok(())
 }
 
 fn extended(file: &impl AsFd) -> Result<fsxattr> {

@@ -21,6 +21,7 @@ pub mod netif;
 pub mod prctl;
 pub mod private;
 pub mod process;
+pub mod quota;
 pub mod sealed;
 pub mod seccomp;
 pub mod signal;

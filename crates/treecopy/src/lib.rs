@@ -4,6 +4,7 @@
 //! following a symlink or resolving a path from outside the two directories it is given. [`remove_tree`]
 //! removes a tree with all that can lie in its way, and [`measure_tree`] says how large one is. [`copy_image`] copies
 //! the blocks of a file system image or device. [`pack_tree`] writes a tree to a pipe, and [`unpack_tree`] makes one of it.
+//! [`set_tree_project`] charges one to a project quota.
 //!
 //! ```
 //! use std::ffi::OsStr;
@@ -67,6 +68,7 @@ mod links;
 mod measure;
 mod observe;
 mod pack;
+mod project;
 mod record;
 mod remove;
 mod unlock;
@@ -81,5 +83,6 @@ pub use image::{ImageOptions, copy_image, image_size};
 pub use measure::{Measured, measure_tree};
 pub use observe::Observer;
 pub use pack::{Packed, pack_tree};
+pub use project::set_tree_project;
 pub use remove::{RemoveOptions, Removed, remove_tree};
 pub use unpack::unpack_tree;

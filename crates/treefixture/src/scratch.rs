@@ -34,13 +34,14 @@ impl std::error::Error for Skip {}
 
 impl ScratchFs {
     /// Makes and mounts a file system: `ext4`, `xfs` (with reflink, at least 300 MiB), `btrfs` (at least
-    /// 128 MiB) `btrfs+quota`, or `tmpfs`, of `size` bytes, which take space only when written.
+    /// 128 MiB) `btrfs+quota`, `ext4+prjquota` and `xfs+prjquota` (with project quotas that are enforced), or `tmpfs`,
+    /// of `size` bytes, which take space only when written.
     ///
     /// Requires root, a loop device and the mkfs program; what is lacking is in the [`Skip`].
     pub fn new(kind: &str, size: u64) -> Result<Self, Skip> {
         let least = match kind {
-            "ext4" => 8 << 20,
-            "xfs" => 300 << 20,
+            "ext4" | "ext4+prjquota" => 8 << 20,
+            "xfs" | "xfs+prjquota" => 300 << 20,
             "btrfs" | "btrfs+quota" => 128 << 20,
             "tmpfs" => 0,
             _ => return Err(unknown(kind)),
@@ -65,7 +66,8 @@ impl ScratchFs {
                 .and_then(|file| file.set_len(size))
                 .map_err(|e| Skip(format!("create {}: {e}", image.display())))?;
             make_file_system(kind, &image)?;
-            mount.args(["-t", kind.split('+').next().unwrap_or(kind), "-o", "loop"]).arg(&image);
+            let options = if kind.ends_with("+prjquota") { "loop,prjquota" } else { "loop" };
+            mount.args(["-t", kind.split('+').next().unwrap_or(kind), "-o", options]).arg(&image);
         }
         run(mount.arg(&mount_point))?;
         Ok(Self { mount_point, _directory: directory })
@@ -104,7 +106,24 @@ impl Drop for ScratchFs {
 pub fn make_file_system(kind: &str, on: &Path) -> Result<(), Skip> {
     let (program, arguments): (&str, &[&str]) = match kind {
         "ext4" => ("mkfs.ext4", &["-q", "-F", "-b", "4096", "-I", "256", "-i", "4096"]),
-        "xfs" => ("mkfs.xfs", &["-q", "-m", "reflink=1,bigtime=1"]),
+        "ext4+prjquota" => (
+            "mkfs.ext4",
+            &[
+                "-q",
+                "-F",
+                "-b",
+                "4096",
+                "-I",
+                "256",
+                "-i",
+                "4096",
+                "-O",
+                "quota,project",
+                "-E",
+                "quotatype=prjquota",
+            ],
+        ),
+        "xfs" | "xfs+prjquota" => ("mkfs.xfs", &["-q", "-m", "reflink=1,bigtime=1"]),
         "btrfs" => ("mkfs.btrfs", &["-q"]),
         "btrfs+quota" => ("mkfs.btrfs", &["-q", "-R", "quota"]),
         _ => return Err(unknown(kind)),

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use hull_mount::{Access, MountPlan, MountSource};
 use hull_storage::files::Found;
 use hull_storage::{
-    Activation, Capabilities, Driver, DriverName, Error, ErrorKind, Layout, Locator, Observer, Outcome,
-    Placement, Resource, Result, TxId, Usage, VolumeInfo, VolumeSpec, files, mark, paths,
+    Activation, Capabilities, Capacity, Driver, DriverName, Error, ErrorKind, Layout, Locator, Observer,
+    Outcome, Placement, Resource, Result, TxId, Usage, VolumeInfo, VolumeSpec, files, mark, paths,
 };
 
-use crate::{NAME, naming};
+use crate::{NAME, capacity, naming};
 
 /// The store of plain directories.
 #[derive(Clone, Copy, Debug)]
@@ -47,11 +47,16 @@ impl Driver for DirDriver {
 
     fn inspect(&self, at: &Locator) -> Result<VolumeInfo> {
         let path = existing(at)?;
-        Ok(VolumeInfo::new(mark::is_set(&path, &mark::inode(&path)?)))
+        let mut info = VolumeInfo::new(mark::is_set(&path, &mark::inode(&path)?));
+        info.size = capacity::limit(&path, at);
+        Ok(info)
     }
 
     fn usage(&self, at: &Locator) -> Result<Usage> {
-        files::measure(&existing(at)?)
+        let path = existing(at)?;
+        let mut usage = files::measure(&path)?;
+        capacity::correct(&mut usage, &path, at);
+        Ok(usage)
     }
 
     fn activate(&self, at: &Locator, access: Access) -> Result<Activation> {
@@ -62,8 +67,15 @@ impl Driver for DirDriver {
 
     fn create(&self, at: &Layout, spec: &VolumeSpec, _by: TxId) -> Result<()> {
         let path = paths::absolute(&at.at)?;
+        if let (Some(_), Some(dir)) = (spec.size, path.parent()) {
+            capacity::require(dir, &at.at)?;
+        }
         files::make_dir(&path, 0o755, spec.owner)?;
-        mark::set(&path, &mark::inode(&path)?)
+        mark::set(&path, &mark::inode(&path)?)?;
+        if let Some(size) = spec.size {
+            capacity::set_limit(&path, &at.at, size)?;
+        }
+        Ok(())
     }
 
     fn rename(&self, from: &Resource, to: &Resource) -> Result<Outcome> {
@@ -71,16 +83,22 @@ impl Driver for DirDriver {
     }
 
     fn reclaim(&self, what: &Resource, _by: TxId) -> Result<Outcome> {
+        capacity::forget(what);
         files::reclaim(what, &())
     }
 
     fn reclaim_observed(&self, what: &Resource, _by: TxId, observer: &dyn Observer) -> Result<Outcome> {
+        capacity::forget(what);
         files::reclaim(what, observer)
+    }
+
+    fn capacity(&self) -> Option<&dyn Capacity> {
+        Some(self)
     }
 }
 
 /// The path of a volume that is there.
-fn existing(at: &Locator) -> Result<PathBuf> {
+pub(crate) fn existing(at: &Locator) -> Result<PathBuf> {
     let path = paths::absolute(at)?;
     match files::find(&path)? {
         Found::Directory => Ok(path),

@@ -19,8 +19,10 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod capacity;
 mod driver;
 mod naming;
+mod project;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -3,5 +3,9 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    hull_storage_testkit::scratch::run(&hull_driver_dir::REGISTRATION, &["ext4", "xfs", "btrfs"], &["ext4"])
+    hull_storage_testkit::scratch::run(
+        &hull_driver_dir::REGISTRATION,
+        &["ext4", "xfs", "btrfs", "ext4+prjquota", "xfs+prjquota"],
+        &["ext4"],
+    )
 }

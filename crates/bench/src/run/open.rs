@@ -147,6 +147,9 @@ fn plot(request: &Request, spec: &StoreSpec, number: usize, work: &Path, archive
     );
     let has_size = store.driver(spec.driver)?.capabilities().block_backed;
     let size = has_size.then(|| request.volume_size().map(Bytes)).transpose()?;
+    // The file system is what the settings say, or the driver's usual one. A size that they say is not for directories.
+    let mut volume = VolumeSpec { size, ..VolumeSpec::default() }.or_as_set(&spec.settings)?;
+    volume.size = volume.size.filter(|_| has_size);
     Ok(Plot {
         facts,
         sizes: request.options.sizes.clone(),
@@ -157,8 +160,7 @@ fn plot(request: &Request, spec: &StoreSpec, number: usize, work: &Path, archive
         settled,
         archive: archive.to_path_buf(),
         mount_point,
-        // The file system is what the settings say, or the driver's usual one.
-        spec: VolumeSpec { size, ..VolumeSpec::default() }.or_as_set(&spec.settings)?,
+        spec: volume,
         scratch,
     })
 }

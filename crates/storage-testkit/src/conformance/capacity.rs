@@ -6,6 +6,7 @@ use std::io::Write;
 
 use hull_storage::{Access, Bytes, CloneMode, ErrorKind, Locator, Store};
 use rustix::io::Errno;
+use rustix::thread::CapabilitySet;
 
 use super::Bench;
 use super::bench::{Open, SAMPLE};
@@ -83,8 +84,9 @@ fn holds(bench: &Bench) -> CaseResult {
     let open = Open::new(&store, &at, Access::ReadWrite)?;
     let mut file = File::create(open.path().join("large"))?;
     let piece: Vec<u8> = (0..MIB).map(|i| ((i * i) >> 3) as u8).collect();
-    let refused =
-        (0..4 * size.0 / MIB).find_map(|_| file.write_all(&piece).and_then(|()| file.sync_data()).err());
+    let mut fill =
+        || (0..4 * size.0 / MIB).find_map(|_| file.write_all(&piece).and_then(|()| file.sync_data()).err());
+    let refused = without_privilege(&mut fill)?;
     let errno = refused.as_ref().and_then(Errno::from_io_error);
     let fits = matches!(errno, Some(Errno::DQUOT | Errno::NOSPC));
     require(fits, format!("{} went into {size}; refused: {refused:?}", Bytes(file.metadata()?.len())))?;
@@ -96,6 +98,20 @@ fn holds(bench: &Bench) -> CaseResult {
     require(store.inspect(&copy)?.size.is_none(), "a copy has a limit that nobody gave it")?;
     bench.write(&store, &copy, "more", &"0123456789abcdef".repeat(4 * MIB as usize / 16))?;
     Ok(Verdict::Held)
+}
+
+/// Runs `work` on a thread without `CAP_SYS_RESOURCE`, like a container's: who has it goes beyond quotas of ext4.
+fn without_privilege<T: Send>(work: &mut (dyn FnMut() -> T + Send)) -> Checked<T> {
+    std::thread::scope(|scope| {
+        let limited = scope.spawn(|| -> rustix::io::Result<T> {
+            let mut sets = rustix::thread::capabilities(None)?;
+            sets.effective.remove(CapabilitySet::SYS_RESOURCE);
+            rustix::thread::set_capabilities(None, sets)?;
+            Ok(work())
+        });
+        let ended = limited.join().map_err(|_| "the thread that writes has panicked")?;
+        Ok(ended?)
+    })
 }
 
 fn used(bench: &Bench) -> CaseResult {
