@@ -198,11 +198,14 @@ fn call<T: Argument>(file: &impl AsFd, request: u32, id: u32, argument: &mut T) 
     if result == 0 { Ok(()) } else { Err(Error::last(described())) }
 }
 
-/// The name that udev gives the device of the file system of `file`.
+/// The name that udev gives the device of the file system of `file`, if there is one: of a name that leads nowhere the
+/// call would say what it says of a project without a record.
 fn device(file: &impl AsFd) -> Option<CString> {
     let device = rustix::fs::fstat(file).ok()?.st_dev;
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
-    CString::new(format!("/dev/block/{major}:{minor}")).ok()
+    let name = format!("/dev/block/{major}:{minor}");
+    rustix::fs::stat(name.as_str()).ok()?;
+    CString::new(name).ok()
 }
 
 #[cfg(test)]
