@@ -4,40 +4,19 @@
 
 mod common;
 
-use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use common::{assert_same, is_root, open, scratch};
+use common::drafts::{SETTLED, draft, remove, set_mtime, update};
+use common::{assert_same, is_root, scratch};
 use hull_sys::inode;
-use hull_treecopy::{
-    CopyOptions, Draft, ErrorKind, RemoveOptions, Updated, draft_tree, remove_tree, update_tree,
-};
-use hull_treefixture::{Random, RandomShape, ScratchFs, Shape, build};
+use hull_treecopy::{CopyOptions, Draft, ErrorKind, update_tree};
+use hull_treefixture::{Shape, build};
 use rustix::fs::{AtFlags, CWD, Gid, Mode, RenameFlags, Timespec, Timestamps, Uid, XattrFlags};
-
-/// What is older than this is older than a draft's margin.
-const SETTLED: Duration = Duration::from_millis(1300);
-
-fn draft(from: &OwnedFd, to: &OwnedFd) -> Draft {
-    draft_tree(from.as_fd(), to.as_fd(), &CopyOptions::default()).unwrap_or_else(|e| panic!("draft: {e}"))
-}
-
-fn update(from: &OwnedFd, to: &OwnedFd, draft: &Draft, threads: usize) -> Updated {
-    let options = CopyOptions { threads, ..CopyOptions::default() };
-    let updated = update_tree(from.as_fd(), to.as_fd(), draft, &options);
-    updated.unwrap_or_else(|e| panic!("update: {e}"))
-}
-
-fn remove(fs: &ScratchFs, name: &str) {
-    remove_tree(open(fs.path()).as_fd(), OsStr::new(name), &RemoveOptions::default()).unwrap();
-}
 
 /// What a tree holds before, and what happens to it between the passes.
 struct Case {
@@ -48,18 +27,13 @@ struct Case {
     unchanged: u64,
 }
 
-fn write(path: PathBuf, content: impl AsRef<[u8]>) {
-    fs::write(&path, content).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+fn write(path: impl AsRef<Path>, content: impl AsRef<[u8]>) {
+    let path = path.as_ref();
+    fs::write(path, content).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
 }
 
 fn set_xattr(path: PathBuf, name: &str, value: &[u8]) {
     rustix::fs::setxattr(path, name, value, XattrFlags::empty()).unwrap();
-}
-
-fn set_mtime(path: PathBuf, seconds: i64) {
-    let time = Timespec { tv_sec: seconds, tv_nsec: 7 };
-    let times = Timestamps { last_access: time, last_modification: time };
-    rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
 }
 
 /// An access ACL for one more user.
@@ -129,7 +103,7 @@ const CASES: &[Case] = &[
         name: "appended",
         before: |d| write(d.join("log"), "one\n"),
         between: |d| {
-            fs::File::options().append(true).open(d.join("log")).unwrap().write_all(b"two\n").unwrap()
+            fs::File::options().append(true).open(d.join("log")).unwrap().write_all(b"two\n").unwrap();
         },
         unchanged: 0,
     },
@@ -483,121 +457,6 @@ fn the_awkward_tree_stays_as_it_is() {
     assert_eq!(updated.unchanged, 0, "{updated:?}");
 }
 
-/// Changes the tree in some way at some place.
-fn mutate(root: &Path, random: &mut Random, turn: u64) {
-    let (mut dirs, mut files) = (vec![root.to_path_buf()], Vec::new());
-    let mut next = 0;
-    while let Some(dir) = dirs.get(next).cloned() {
-        next += 1;
-        let mut entries: Vec<_> = fs::read_dir(dir).unwrap().map(|e| e.unwrap()).collect();
-        // As file systems list them in an order of their own.
-        entries.sort_by_key(std::fs::DirEntry::file_name);
-        for entry in entries {
-            if entry.file_type().unwrap().is_dir() {
-                dirs.push(entry.path())
-            } else {
-                files.push(entry.path())
-            }
-        }
-    }
-    let mut pick = |from: &[PathBuf]| from[usize::try_from(random.below(from.len() as u64)).unwrap()].clone();
-    let (dir, other_dir, file, other) = (pick(&dirs), pick(&dirs), pick(&files), pick(&files));
-    let new = dir.join(format!("new-{turn}"));
-    let is_file = fs::symlink_metadata(&file).unwrap().is_file();
-    // What cannot be done just here, as one lies in the other, is not done.
-    let _ = match random.below(14) {
-        0 => fs::remove_file(file),
-        1 if dir != root && dirs.len() > 10 => fs::remove_dir_all(dir),
-        2 => fs::write(new, "new"),
-        3 => fs::create_dir(new),
-        4 if is_file => fs::write(file, vec![b'x'; usize::try_from(random.below(9000)).unwrap()]),
-        5 => fs::hard_link(file, new),
-        6 => fs::rename(file, new),
-        7 => fs::rename(file, other),
-        8 if other_dir != root => fs::rename(other_dir, new),
-        9 => rustix::fs::renameat_with(CWD, dir, CWD, other_dir, RenameFlags::EXCHANGE).map_err(Into::into),
-        10 => rustix::fs::renameat_with(CWD, dir, CWD, file, RenameFlags::EXCHANGE).map_err(Into::into),
-        11 => symlink("somewhere", new),
-        12 => {
-            set_mtime(file, i64::try_from(turn).unwrap());
-            Ok(())
-        }
-        _ => rustix::fs::chmodat(CWD, dir, Mode::from_raw_mode(0o750), AtFlags::empty()).map_err(Into::into),
-    };
-}
-
-fn check_random(kind: &str) {
-    let Some(fs) = scratch(kind) else { return };
-    let source = fs.directory("source");
-    let root = fs.path().join("source");
-    let random = RandomShape { directories: 40, files: 400, largest: 5000 };
-    build(&source, &Shape { random: Some(random), ..Shape::privileged() }).unwrap();
-    let mut random = Random::new(7);
-    for round in 0..8 {
-        std::thread::sleep(SETTLED);
-        let copy = fs.directory("copy");
-        let draft = draft(&source, &copy);
-        for turn in 0..30 {
-            mutate(&root.join("random"), &mut random, round * 100 + turn);
-        }
-        let updated = update(&source, &copy, &draft, 1 + usize::try_from(round % 3).unwrap());
-        assert_same(&source, &copy);
-        assert!(updated.unchanged > 100, "round {round}: {updated:?}");
-        remove(&fs, "copy");
-    }
-}
-
-#[test]
-fn random_changes_on_ext4() {
-    check_random("ext4");
-}
-
-#[test]
-fn random_changes_on_xfs() {
-    check_random("xfs");
-}
-
-#[test]
-fn random_changes_on_btrfs() {
-    check_random("btrfs");
-}
-
-#[test]
-fn a_tree_that_changes_all_the_time_is_drafted() {
-    let Some(fs) = scratch("ext4") else { return };
-    let source = fs.directory("source");
-    let root = fs.path().join("source");
-    let random = RandomShape { directories: 60, files: 3000, largest: 2000 };
-    build(&source, &Shape { random: Some(random), deep: 100, ..Shape::privileged() }).unwrap();
-    std::thread::sleep(SETTLED);
-    for round in 0..6 {
-        let copy = fs.directory("copy");
-        let stop = AtomicBool::new(false);
-        let draft = std::thread::scope(|scope| {
-            let busy = scope.spawn(|| {
-                let mut random = Random::new(round);
-                let mut turn = round * 1_000_000;
-                while !stop.load(Ordering::Relaxed) {
-                    mutate(&root.join("random"), &mut random, turn);
-                    // The deep chain breaks in the middle, and is whole again.
-                    let (level, aside) = (root.join("deep").join("level/".repeat(50)), root.join("aside"));
-                    let _ = fs::rename(&level, &aside);
-                    let _ = fs::rename(&aside, &level);
-                    turn += 1;
-                }
-                turn
-            });
-            let draft = draft_tree(source.as_fd(), copy.as_fd(), &CopyOptions::default());
-            stop.store(true, Ordering::Relaxed);
-            assert!(busy.join().unwrap() > round * 1_000_000, "the test did not test");
-            draft.unwrap_or_else(|e| panic!("draft: {e}"))
-        });
-        update(&source, &copy, &draft, 2);
-        assert_same(&source, &copy);
-        remove(&fs, "copy");
-    }
-}
-
 /// Maps the first page of a file and writes a byte to it for each line it is sent.
 const MAPPING: &str = "
 import mmap, sys
@@ -613,7 +472,7 @@ fn a_mapped_page_that_was_dirty_is_seen_to_change() {
     let Some(fs) = scratch("ext4") else { return };
     let (source, copy) = (fs.directory("source"), fs.directory("copy"));
     let path = fs.path().join("source/mapped");
-    write(path.clone(), [0; 4096]);
+    write(&path, [0; 4096]);
     let mut python = Command::new("python3");
     let python = python.args(["-c", MAPPING]).arg(&path).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
     let Ok(mut python) = python else { return eprintln!("SKIPPED: this test takes python3") };
