@@ -1,5 +1,7 @@
 //! Containers that run while they are copied: frozen meanwhile, whole in the copy, and thawed whatever happens.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -85,13 +87,30 @@ fn left(house: &House) -> Vec<String> {
 }
 
 /// Begins to copy `c1`, in a process group of its own, and returns when it is frozen.
+///
+/// All that [`make_big`] made changes until then, so it is copied once more then, and there is time to interfere.
 fn copying(house: &House) -> Child {
     let mut hull = Command::new(house::hull());
     hull.arg("--lxcpath").arg(house.lxcpath()).args(["clone", "c1", "c2", "--copy", "--allow-running"]);
     let copying = hull.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
     let copying = copying.spawn().expect("hull can be run");
-    assert!(eventually(SOON, || told(house) == Some(State::Frozen)), "c1 is frozen while it is copied");
+    let is_frozen = || {
+        touch_big(house);
+        told(house) == Some(State::Frozen)
+    };
+    // Before, the file system is written out, which may take its time where others write, too.
+    assert!(eventually(2 * command::PATIENCE, is_frozen), "c1 is frozen while it is copied");
     copying
+}
+
+/// Gives all that [`make_big`] made a new change time.
+fn touch_big(house: &House) {
+    for dir in house.at("c1", "rootfs/big").read_dir().expect("it is big") {
+        for file in dir.expect("a directory").path().read_dir().expect("a directory") {
+            let file = file.expect("a file").path();
+            std::fs::set_permissions(file, Permissions::from_mode(0o600)).expect("a new change time");
+        }
+    }
 }
 
 /// Thaws `c1` behind the back of who copies it.
@@ -142,6 +161,54 @@ fn copies_of_what_writes_in_step_are_whole() {
     assert_eq!(plan.stderr, "hull: c1 runs, and would be frozen while its files are copied\n");
     house.hull(&["clone", "c1", "c3", "--copy"]).fails(1);
     assert_runs_on(&house, "c1");
+}
+
+#[test]
+fn a_large_directory_is_copied_before_it_is_held() {
+    let Some(house) = writing("a_large_directory_is_copied_before_it_is_held") else { return };
+    let rootfs = house.at("c1", "rootfs");
+    if !on_file_system_that_tells_changes(&rootfs) {
+        let why = "its change times are not relied upon";
+        return hull_testskip::skip("live_sources::a_large_directory_is_copied_before_it_is_held", why);
+    }
+    make_larger(&house, 300);
+    // What changed within the last second counts as changed during the copy.
+    std::thread::sleep(Duration::from_secs(2));
+    let (before, _) = lengths(&rootfs).expect("the files are there");
+    let began = Instant::now();
+    let ran = house.hull(&["clone", "c1", "c2", "--copy", "--allow-running"]);
+    let whole = began.elapsed();
+    let frozen = frozen_for(&ran.stderr);
+    assert_says_frozen(ran, "its files were copied");
+    assert!(frozen < whole / 2, "frozen for {frozen:?} of {whole:?}");
+    let copy = house.at("c2", "rootfs");
+    assert_whole(&copy);
+    // It wrote on while the first pass went by, and that is in the copy.
+    let (after, _) = lengths(&copy).expect("the files are there");
+    assert!(after > before + 10, "{before} bytes before, {after} in the copy, after {:?}", whole - frozen);
+    let files = copy.join("big").read_dir().expect("a copy").flatten();
+    let files = files.flat_map(|dir| dir.path().read_dir().expect("a directory"));
+    assert_eq!(files.count(), 30_000);
+    assert_runs_on(&house, "c1");
+}
+
+/// Whether copies are made in two passes there: ext2/3/4, xfs, btrfs, f2fs, zfs, by their magic numbers (statfs(2)).
+fn on_file_system_that_tells_changes(dir: &Path) -> bool {
+    let found = rustix::fs::statfs(dir).expect("a file system");
+    let known = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x2fc1_2fc1];
+    known.contains(&(found.f_type as u64 & 0xffff_ffff))
+}
+
+/// For how long a command said that `c1` was frozen.
+#[track_caller]
+fn frozen_for(said: &str) -> Duration {
+    let words: Vec<&str> =
+        said.split_whitespace().skip_while(|word| *word != "for").skip(1).take(2).collect();
+    match words[..] {
+        [millis, "ms"] => Duration::from_millis(millis.parse().expect("a number")),
+        [seconds, "s"] => Duration::from_secs_f64(seconds.parse().expect("a number")),
+        _ => panic!("{said:?}"),
+    }
 }
 
 #[test]
@@ -388,8 +455,13 @@ impl Drop for Stuck {
 
 /// Makes `c1` so big that there is time to kill who copies it.
 fn make_big(house: &House) {
+    make_larger(house, 60);
+}
+
+/// Gives `c1` so many directories of a hundred files.
+fn make_larger(house: &House, directories: u32) {
     let big = house.at("c1", "rootfs/big");
-    for dir in 0..60 {
+    for dir in 0..directories {
         let dir = big.join(dir.to_string());
         std::fs::create_dir_all(&dir).expect("a new directory");
         for file in 0..100 {

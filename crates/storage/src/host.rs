@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use hull_mount::{DetachedMount, MountSource};
 use hull_sys::lock::{Contention, Kind};
-use hull_treecopy::{CopyOptions, ImageOptions, Observer};
+use hull_treecopy::{CopyOptions, Draft, ImageOptions, Observer};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -43,6 +43,11 @@ pub trait Host: Debug + Send + Sync {
     fn write(&self, file: &Path, content: Option<&[u8]>, mode: u32, by: TxId) -> Result<()>;
     /// Copies all files of one volume into another, empty one.
     fn fill(&self, from: &Activation, to: &Activation) -> Result<()>;
+    /// Copies what can be copied of the files of one volume, which may be changed meanwhile, into another, empty one, for
+    /// [`Host::catch_up`] to do the rest.
+    fn draft(&self, from: &Activation, to: &Activation) -> Result<Draft>;
+    /// Copies what has changed since the draft, or is not in it: then a volume holds the files of another as they are now.
+    fn catch_up(&self, from: &Activation, to: &Activation, draft: &Draft) -> Result<()>;
     /// Copies the blocks of one volume into another, whose blocks are at least as many.
     fn fill_blocks(&self, from: &BlockImage, to: &BlockImage) -> Result<()>;
     /// Carries what comes out of one pipe into another until it ends.
@@ -84,6 +89,19 @@ impl RealHost {
     fn markers(&self) -> std::sync::MutexGuard<'_, Vec<(PathBuf, OwnedFd)>> {
         // Each change of the list is complete in itself.
         self.markers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has `act` copy one volume's files into another.
+    fn copy<T>(
+        &self,
+        from: &Activation,
+        to: &Activation,
+        act: impl FnOnce(BorrowedFd<'_>, BorrowedFd<'_>, &CopyOptions<'_>) -> hull_treecopy::Result<T>,
+    ) -> Result<T> {
+        let (source, target) = (open(from)?, open(to)?);
+        let options = CopyOptions { observer: &*self.observer, ..CopyOptions::default() };
+        act(source.as_fd(), target.as_fd(), &options)
+            .map_err(|e| Error::tree(format!("cannot copy {} to {}", place(from), place(to)), e))
     }
 
     /// Whether the marker in `home` says that `tx` is making it.
@@ -148,11 +166,17 @@ impl Host for RealHost {
     }
 
     fn fill(&self, from: &Activation, to: &Activation) -> Result<()> {
-        let (source, target) = (open(from)?, open(to)?);
-        let options = CopyOptions { observer: &*self.observer, ..CopyOptions::default() };
-        hull_treecopy::copy_tree(source.as_fd(), target.as_fd(), &options)
-            .map_err(|e| Error::tree(format!("cannot copy {} to {}", place(from), place(to)), e))?;
-        Ok(())
+        self.copy(from, to, |from, to, options| hull_treecopy::copy_tree(from, to, options).map(drop))
+    }
+
+    fn draft(&self, from: &Activation, to: &Activation) -> Result<Draft> {
+        self.copy(from, to, hull_treecopy::draft_tree)
+    }
+
+    fn catch_up(&self, from: &Activation, to: &Activation, draft: &Draft) -> Result<()> {
+        self.copy(from, to, |from, to, options| {
+            hull_treecopy::update_tree(from, to, draft, options).map(drop)
+        })
     }
 
     fn fill_blocks(&self, from: &BlockImage, to: &BlockImage) -> Result<()> {

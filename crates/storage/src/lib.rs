@@ -63,7 +63,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use facets::{BlockImage, Blocks, Capacity, CopyOnWrite, Enumerate, Listed, StreamFormat, Transfer};
 pub use host::{Host, RealHost};
 pub use hull_mount::Access;
-pub use hull_treecopy::Observer;
+pub use hull_treecopy::{Draft, Observer};
 pub use journal::{Durability, FileJournal, Journal, Record, Seen};
 pub use name::{DriverName, Layout, Locator, Mark, Resource, TxId};
 pub use placement::Placement;

@@ -11,7 +11,8 @@ use crate::name::Locator;
 use crate::plan::Step;
 use crate::store::Store;
 
-/// How whoever writes to a volume is kept from it. The store knows when, its caller how.
+/// How whoever writes to a volume is kept from it. The store knows when, its caller how. A directory whose files are copied
+/// is copied before that, too, as it is then; what changed since is copied again while they are kept from it.
 pub struct Still<'a> {
     /// The volume.
     pub volume: &'a Locator,

@@ -7,7 +7,7 @@
 //! undo, newest first; after each undone step save "begun = i-1"; recovery = rollback = `settle`
 //! ```
 
-use hull_mount::Access;
+use hull_mount::{Access, MountSource};
 use hull_treecopy::Observer;
 
 use crate::driver::{Driver, Source};
@@ -40,7 +40,8 @@ impl Transaction<'_> {
     }
 
     /// [`Transaction::perform`], with whoever writes to the volume that `still` names kept from it while a step reads
-    /// it, and no longer: neither while the step is noted nor while what it made is written out.
+    /// it, and no longer: neither while the step is noted nor while what it made is written out, nor while a directory's
+    /// files are copied for the first time.
     pub fn perform_still(&mut self, plan: Plan, still: &Still<'_>) -> Result<()> {
         self.perform_under(plan, Some(still))
     }
@@ -134,14 +135,32 @@ impl Store {
     }
 
     fn perform(&self, step: &Step, by: TxId, still: Option<&Still<'_>>) -> Result<()> {
-        {
+        let still = still.filter(|still| step.reads() == Some(still.volume));
+        // A directory is held for what has changed since it was copied, anything else as long as it is read.
+        if !self.copy_twice(step, still)? {
             // Ends with the block, whatever comes of the step.
-            let _held =
-                still.filter(|still| step.reads() == Some(still.volume)).map(Still::begin).transpose()?;
+            let _held = still.map(Still::begin).transpose()?;
             self.act(step, by)?;
         }
         let Step::Clone { at, writable, .. } = step else { return Ok(()) };
         self.clones(at)?.finish_clone(at, access(*writable), by)
+    }
+
+    /// Copies a directory that somebody writes to in two passes, and keeps them from it for the second one only; false,
+    /// with nothing done, for any other step. A file system of its own, be it a union or on a device that is
+    /// opened once more, could show in the second pass what it has seen in the first.
+    fn copy_twice(&self, step: &Step, still: Option<&Still<'_>>) -> Result<bool> {
+        let (Step::Fill { from, at }, Some(still)) = (step, still) else { return Ok(false) };
+        let source = self.driver(from.driver())?.activate(from, Access::ReadOnly)?;
+        if !matches!(source.plan.source, MountSource::Tree(_)) {
+            return Ok(false);
+        }
+        let target = self.activate_to_fill(at)?;
+        let draft = self.host().draft(&source, &target)?;
+        // Goes first when the block ends, whatever comes of the step.
+        let _held = still.begin()?;
+        self.host().catch_up(&source, &target, &draft)?;
+        Ok(true)
     }
 
     fn act(&self, step: &Step, by: TxId) -> Result<()> {

@@ -3,15 +3,19 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rustix::io::Errno;
+
 use crate::attributes::{Lost, copy_attributes};
 use crate::crew::Crew;
 use crate::data::Refused;
 use crate::dir::{Identity, Mounts, ProcDescriptors, reopen_dir, status};
+use crate::draft::{Draft, Pairs};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::idshift::IdShift;
 use crate::limits::Budget;
 use crate::links::Staging;
 use crate::observe::{Observer, Progress};
+use crate::renew::{Earlier, Renewed};
 use crate::walk::{Subtree, Task, Walker};
 use crate::xattr::{Inode, XattrBuffers, remove_default_acl};
 
@@ -106,7 +110,18 @@ pub struct Copied {
 /// touched. When the source changes meanwhile, each entry is copied as it was found and what vanished is
 /// counted; a directory that is moved while the copy is inside may end it with [`ErrorKind::Changed`].
 pub fn copy_tree(from: BorrowedFd<'_>, to: BorrowedFd<'_>, options: &CopyOptions<'_>) -> Result<Copied> {
-    Copier::run(from, to, options).map_err(|error| error.at(b""))
+    Copier::run(from, to, options, Part::Whole).map(|(copied, _)| copied).map_err(|error| error.at(b""))
+}
+
+/// Which part of a copy is made.
+#[derive(Clone, Copy)]
+pub(crate) enum Part<'a> {
+    /// All of it, at once.
+    Whole,
+    /// The first, of a tree that changes: what cannot be copied for that is left out.
+    First(&'a Pairs),
+    /// The second, of what has changed since the first.
+    Second(&'a Draft),
 }
 
 /// What all workers share.
@@ -121,30 +136,51 @@ pub(crate) struct Copier<'a> {
     pub(crate) counts: Counts,
     /// The destination, which must not lie inside the source.
     destination: Identity,
-    /// Whether the destination was empty, so that an entry met there is one this copy made.
+    /// Whether an entry met in the destination, where none is expected, is one this copy made.
     pub(crate) started_empty: bool,
+    /// Remembers which directory was copied to which, where a second part follows.
+    pub(crate) pairs: Option<&'a Pairs>,
+    /// What the destination holds already, in a second part.
+    pub(crate) earlier: Option<Earlier<'a>>,
 }
 
 impl<'a> Copier<'a> {
-    fn run(from: BorrowedFd<'_>, to: BorrowedFd<'_>, options: &'a CopyOptions<'a>) -> Result<Copied> {
+    /// Copies; also says what was found and removed in a second part.
+    pub(crate) fn run(
+        from: BorrowedFd<'_>,
+        to: BorrowedFd<'_>,
+        options: &'a CopyOptions<'a>,
+        part: Part<'a>,
+    ) -> Result<(Copied, Renewed)> {
         let from = reopen_dir(from)?;
         let to = reopen_dir(to)?;
         let from_status = status(&from).call("statx")?;
         let to_status = status(&to).call("statx")?;
         let mut buffers = XattrBuffers::new();
-        let started_empty = crate::dir::is_empty(&to).call("getdents64")?;
+        let (pairs, earlier) = match part {
+            Part::Whole => (None, None),
+            Part::First(pairs) => (Some(pairs), None),
+            Part::Second(draft) => (None, Some(Earlier::new(draft))),
+        };
+        // A second part removes whatever is in its way.
+        let started_empty = earlier.is_some() || crate::dir::is_empty(&to).call("getdents64")?;
         remove_default_acl(to.as_fd())?;
         let mut copier = Self {
             options,
             mounts: if options.one_file_system { Mounts::Refuse } else { Mounts::Cross },
             budget: Budget::new(options.threads, 2),
             proc: ProcDescriptors::open()?,
-            staging: Staging::new(&from, &to)?,
+            staging: match &earlier {
+                None => Staging::new(&from, &to)?,
+                Some(_) => Staging::over_copy(&from, &to)?,
+            },
             refused: Refused::default(),
             progress: Progress::new(options.observer),
             counts: Counts::default(),
             destination: Identity::of(&to_status),
             started_empty,
+            pairs,
+            earlier,
         };
         copier.progress.report()?;
         copier.refuse_inside(Identity::of(&from_status))?;
@@ -163,7 +199,18 @@ impl<'a> Copier<'a> {
         let lost = copy_attributes(source, &from_status, target, options, &copier.proc, &mut buffers)?;
         copier.counts.lose(lost);
         copier.progress.report()?;
-        Ok(copier.outcome())
+        Ok((copier.outcome(), copier.earlier.map(Earlier::outcome).unwrap_or_default()))
+    }
+
+    /// What came of copying something; `None` where it failed because the source changed, and that is to be borne.
+    pub(crate) fn bear<T>(&self, result: Result<T>) -> Result<Option<T>> {
+        match result {
+            Err(error) if self.pairs.is_some() && is_change(&error) => {
+                Counts::one(&self.counts.changed);
+                Ok(None)
+            }
+            result => result.map(Some),
+        }
     }
 
     /// Fails if a directory of the source is the destination: the copy would copy itself without end.
@@ -178,7 +225,7 @@ impl<'a> Copier<'a> {
         Ok(())
     }
 
-    fn outcome(&self) -> Copied {
+    pub(crate) fn outcome(&self) -> Copied {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Copied {
             entries: self.progress.entries(),
@@ -193,6 +240,12 @@ impl<'a> Copier<'a> {
             xattrs_lost: read(&self.counts.xattrs_lost),
         }
     }
+}
+
+/// Whether an operation failed because somebody changed the tree under it.
+fn is_change(error: &Error) -> bool {
+    error.kind() == ErrorKind::Changed
+        || matches!(error.errno(), Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP))
 }
 
 /// The counters of [`Copied`] that are seldom touched.

@@ -85,6 +85,16 @@ pub(crate) fn status(fd: impl AsFd) -> Result<Statx> {
     )
 }
 
+/// Reads the attributes of the entry `name` of `dir` itself, or of what is mounted there.
+pub(crate) fn statx_entry(dir: impl AsFd, name: &CStr) -> Result<Statx> {
+    rustix::fs::statx(
+        dir,
+        name,
+        AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT,
+        StatxFlags::BASIC_STATS | StatxFlags::BTIME | StatxFlags::MNT_ID,
+    )
+}
+
 pub(crate) fn file_type(status: &Statx) -> FileType {
     FileType::from_raw_mode(status.stx_mode.into())
 }
@@ -105,6 +115,11 @@ impl Identity {
             // Kernels before 5.8 do not tell; then it is 0 on both sides.
             mount: status.stx_mnt_id,
         }
+    }
+
+    /// Its number in its file system.
+    pub(crate) fn inode(self) -> u64 {
+        self.inode
     }
 
     /// Whether both are the same inode, however they are mounted.

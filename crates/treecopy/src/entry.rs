@@ -14,6 +14,7 @@ use crate::dir::{Identity, Mounts, SCRATCH, file_type, open_dir, open_entry, sta
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::links::{Linked, Staging};
 use crate::observe::Tally;
+use crate::renew::Compared;
 use crate::xattr::{Inode, XattrBuffers};
 
 /// A directory of the source and its copy.
@@ -64,7 +65,7 @@ impl<'a> EntryCopier<'a> {
 
     /// Copies the entry `name`, said to be of type `kind`. `at_top` says that it lies directly in the root.
     ///
-    /// A directory is made, and returned for its content to be copied.
+    /// A directory is made, and returned for its content to be copied. An earlier copy's stays, if it is the same one's.
     pub(crate) fn copy(
         &mut self,
         pair: &Pair,
@@ -72,6 +73,11 @@ impl<'a> EntryCopier<'a> {
         kind: FileType,
         at_top: bool,
     ) -> Result<Option<Child>> {
+        match self.compare(pair, name)? {
+            Compared::Same => return Ok(None),
+            Compared::Directory(child) => return Ok(Some(*child)),
+            Compared::Different => {}
+        }
         let mounts = self.copier.mounts;
         if kind == FileType::Directory {
             match open_dir(&pair.source, name, mounts) {
@@ -86,7 +92,7 @@ impl<'a> EntryCopier<'a> {
                 Err(errno) => return Err(Error::os("openat2(O_DIRECTORY)", errno)),
             }
         }
-        match self.copy_unless_directory(pair, name, at_top)? {
+        match self.copy_new(pair, name, at_top)? {
             None => Ok(None),
             Some((source, status)) => {
                 let readable = open_dir(&source, c".", Mounts::Cross).call("openat2(O_DIRECTORY)")?;
@@ -95,13 +101,17 @@ impl<'a> EntryCopier<'a> {
         }
     }
 
-    /// Copies the entry `name`, unless it is a directory: that is returned, and nothing is made.
-    pub(crate) fn copy_unless_directory(
-        &mut self,
-        pair: &Pair,
-        name: &CStr,
-        at_top: bool,
-    ) -> Result<Option<(OwnedFd, Statx)>> {
+    /// Copies the entry `name`, unless it is a directory: then it returns true, and nothing is made.
+    pub(crate) fn copy_unless_directory(&mut self, pair: &Pair, name: &CStr, at_top: bool) -> Result<bool> {
+        match self.compare(pair, name)? {
+            Compared::Same => Ok(false),
+            Compared::Directory(_) => Ok(true),
+            Compared::Different => Ok(self.copy_new(pair, name, at_top)?.is_some()),
+        }
+    }
+
+    /// Copies the entry `name`, whose place is free, unless it is a directory: that is returned, and nothing is made.
+    fn copy_new(&mut self, pair: &Pair, name: &CStr, at_top: bool) -> Result<Option<(OwnedFd, Statx)>> {
         // O_PATH opens nothing: no fifo blocks, no device wakes up, no symlink is followed.
         let source = match open_entry(&pair.source, name, OFlags::PATH, self.copier.mounts) {
             Ok(source) => source,
@@ -119,6 +129,9 @@ impl<'a> EntryCopier<'a> {
 
     /// Gives a directory whose content is complete the attributes of its source.
     pub(crate) fn finish_directory(&mut self, pair: &Pair, source_status: &Statx) -> Result<()> {
+        if self.copier.earlier.is_some() {
+            self.xattrs.remove_others(Inode::Open(pair.source.as_fd()), Inode::Open(pair.target.as_fd()))?;
+        }
         let lost = copy_attributes(
             Inode::Open(pair.source.as_fd()),
             source_status,
@@ -148,6 +161,9 @@ impl<'a> EntryCopier<'a> {
         }
         let target = open_dir(&pair.target, name, Mounts::Refuse).call("openat2(O_DIRECTORY)")?;
         let target_identity = Identity::of(&status(&target).call("statx")?);
+        if let Some(pairs) = self.copier.pairs {
+            pairs.insert(&source_status, target_identity);
+        }
         self.tally.add(1, 0)?;
         Ok(Some(Child { pair: Pair { source, target }, source_status, target_identity }))
     }
@@ -304,6 +320,9 @@ impl<'a> EntryCopier<'a> {
     /// Gives an entry the content and attributes of its source.
     fn fill_leaf(&mut self, source: &OwnedFd, status: &Statx, target: &OwnedFd) -> Result<()> {
         let copier = self.copier;
+        if let Some(pairs) = copier.pairs {
+            pairs.insert(status, Identity::of(&crate::dir::status(target).call("statx")?));
+        }
         let readable;
         let (from, to) = if file_type(status) == FileType::RegularFile {
             readable = self.open_file(source)?;

@@ -38,8 +38,8 @@
 //! A tree is walked depth first on a stack of levels of which at most 32 per thread are open, fewer when
 //! RLIMIT_NOFILE is low. A level that falls out of this window remembers its position, and is opened again
 //! through `..` of the level below, which must lead to the same inode. A level takes some 400 bytes, a thread half a
-//! megabyte. Hard links take no memory: see `links.rs`. [`measure_tree`] is the exception; it keeps a
-//! table of inodes some of whose links were not met yet.
+//! megabyte. Hard links take no memory: see `links.rs`. There are two exceptions: [`measure_tree`] keeps a
+//! table of inodes some of whose links were not met yet, and [`draft_tree`] one of all inodes, of bounded size.
 //!
 //! # A tree that changes
 //!
@@ -47,6 +47,9 @@
 //! descriptor, and only then read; fifos and devices are never opened for reading. So what is copied was
 //! in the tree, and what is removed was there too. An entry that vanished is counted and skipped. A directory that
 //! is moved while a deep walk is below it ends the operation with [`ErrorKind::Changed`].
+//!
+//! A tree that is in use is copied in two passes: [`draft_tree`] while it changes, which leaves out what it cannot get, and
+//! [`update_tree`] while it is still, which copies what changed.
 //!
 //! # What it does not do
 //!
@@ -58,6 +61,7 @@ mod copy;
 mod crew;
 mod data;
 mod dir;
+mod draft;
 mod entry;
 mod error;
 mod idshift;
@@ -71,12 +75,15 @@ mod pack;
 mod project;
 mod record;
 mod remove;
+mod renew;
 mod unlock;
 mod unpack;
+mod update;
 mod walk;
 mod xattr;
 
 pub use copy::{Copied, CopyOptions, Keep, copy_tree};
+pub use draft::{Draft, draft_tree};
 pub use error::{Error, ErrorKind, Result};
 pub use idshift::{IdRange, IdShift, InvalidIdShift};
 pub use image::{ImageOptions, copy_image, image_size};
@@ -86,3 +93,4 @@ pub use pack::{Packed, pack_tree};
 pub use project::set_tree_project;
 pub use remove::{RemoveOptions, Removed, remove_tree};
 pub use unpack::unpack_tree;
+pub use update::{Updated, update_tree};

@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, Statx};
 use rustix::io::Errno;
 
-use crate::dir::{Entries, Mounts, SCRATCH, open_dir, reopen_dir};
+use crate::dir::{Entries, Identity, Mounts, SCRATCH, open_dir, reopen_dir, statx_entry};
 use crate::error::{Context, Error, Result};
 
 /// The staging directory, made when the first inode with several links is met.
@@ -22,6 +22,8 @@ pub(crate) struct Staging {
     top: OwnedFd,
     directory: OnceLock<(OwnedFd, CString)>,
     making: Mutex<()>,
+    /// Whether a staged inode goes as soon as its copy has as many links as the source.
+    drops_complete: bool,
 }
 
 /// How linking went.
@@ -35,8 +37,23 @@ pub(crate) enum Linked {
 }
 
 impl Staging {
+    /// For a new copy.
     pub(crate) fn new(source: &OwnedFd, top: &OwnedFd) -> Result<Self> {
+        Self::with(source, top, true)
+    }
+
+    /// For a copy that is there already, where an inode may have links that are yet to be removed: how many it has
+    /// says nothing of how many were met, so all that is staged stays until the end. The directory is made at once:
+    /// nobody else may take it for an entry of the copy.
+    pub(crate) fn over_copy(source: &OwnedFd, top: &OwnedFd) -> Result<Self> {
+        let staging = Self::with(source, top, false)?;
+        staging.directory()?;
+        Ok(staging)
+    }
+
+    fn with(source: &OwnedFd, top: &OwnedFd, drops_complete: bool) -> Result<Self> {
         Ok(Self {
+            drops_complete,
             source: reopen_dir(source)?,
             top: reopen_dir(top)?,
             directory: OnceLock::new(),
@@ -117,7 +134,43 @@ impl Staging {
         }
     }
 
+    /// Makes the entry `name` of the copy, whose status is `status`, the staged inode, or sees whether it is; false if
+    /// another is. `fresh` says that it may become it.
+    pub(crate) fn adopt(
+        &self,
+        staged: &CStr,
+        dir: &OwnedFd,
+        name: &CStr,
+        status: &Statx,
+        fresh: bool,
+    ) -> Result<bool> {
+        let directory = self.directory()?;
+        loop {
+            match statx_entry(directory, staged) {
+                Ok(found) => return Ok(Identity::of(&found).same_inode(Identity::of(status))),
+                Err(Errno::NOENT) if fresh => {}
+                Err(Errno::NOENT) => return Ok(false),
+                Err(errno) => return Err(Error::os("statx", errno)),
+            }
+            match rustix::fs::linkat(dir, name, directory, staged, AtFlags::empty()) {
+                // It has as many links as the file system allows, which the source has, too.
+                Ok(()) | Err(Errno::MLINK) => return Ok(true),
+                // Another worker was faster.
+                Err(Errno::EXIST) => {}
+                Err(errno) => return Err(Error::os("linkat", errno)),
+            }
+        }
+    }
+
+    /// Whether `name` at the top of the destination is the staging directory.
+    pub(crate) fn is_at_top(&self, name: &CStr) -> bool {
+        self.directory.get().is_some_and(|(_, own)| own.as_c_str() == name)
+    }
+
     fn drop_if_complete(&self, staged: &CStr, links: u32) -> Result<()> {
+        if !self.drops_complete {
+            return Ok(());
+        }
         let directory = self.directory()?;
         match rustix::fs::statat(directory, staged, AtFlags::SYMLINK_NOFOLLOW) {
             #[allow(clippy::useless_conversion, reason = "st_nlink is as wide as the architecture says")]

@@ -166,7 +166,8 @@ impl<'a> Walker<'a> {
                 Next::Entry(name, kind) => {
                     let at_top = level.is_root;
                     push_name(&mut self.path, &name);
-                    if let Some(child) = self.entry.copy(&pair, &name, kind, at_top)? {
+                    let copied = self.entry.copy(&pair, &name, kind, at_top);
+                    if let Some(child) = self.entry.copier.bear(copied)?.flatten() {
                         self.descend(crew, child);
                     }
                 }
@@ -239,7 +240,14 @@ impl<'a> Walker<'a> {
         let Some(level) = self.levels.pop() else { return Ok(()) };
         // Before this level's mode is set: without permission to search it, `..` could not be opened.
         if let Some(above) = self.levels.last_mut() {
-            above.reopen(pair, self.entry.copier.mounts)?;
+            let reopened = above.reopen(pair, self.entry.copier.mounts);
+            if self.entry.copier.bear(reopened)?.is_none() {
+                // This directory was moved, and there is no other way up: the rest of the task is not copied.
+                self.levels.clear();
+            }
+        }
+        if self.entry.copier.earlier.is_some() {
+            self.entry.remove_vanished(pair, level.is_root)?;
         }
         if level.is_root { Ok(()) } else { self.entry.finish_directory(pair, &level.source_status) }
     }
@@ -252,7 +260,8 @@ impl<'a> Walker<'a> {
             }
             self.path.truncate(length);
             push_name(&mut self.path, name);
-            if self.entry.copy_unless_directory(&batch.pair, name, batch.at_top)?.is_some() {
+            let copied = self.entry.copy_unless_directory(&batch.pair, name, batch.at_top);
+            if self.entry.copier.bear(copied)? == Some(true) {
                 let mut directories = batch.joint.directories.lock().unwrap_or_else(PoisonError::into_inner);
                 directories.push(name.to_owned());
             }

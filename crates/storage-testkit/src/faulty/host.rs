@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use hull_storage::{
-    Activation, BlockImage, Durability, Host, Observer, Outcome, Resource, Result, Step, TxId,
+    Activation, BlockImage, Draft, Durability, Host, Observer, Outcome, Resource, Result, Step, TxId,
 };
 use rustix::fd::BorrowedFd;
 
@@ -51,6 +51,14 @@ impl Host for FaultyHost {
 
     fn fill(&self, from: &Activation, to: &Activation) -> Result<()> {
         self.faults.change("Host::fill", || self.inner.fill(from, to))
+    }
+
+    fn draft(&self, from: &Activation, to: &Activation) -> Result<Draft> {
+        self.faults.change("Host::draft", || self.inner.draft(from, to))
+    }
+
+    fn catch_up(&self, from: &Activation, to: &Activation, draft: &Draft) -> Result<()> {
+        self.faults.change("Host::catch_up", || self.inner.catch_up(from, to, draft))
     }
 
     fn fill_blocks(&self, from: &BlockImage, to: &BlockImage) -> Result<()> {

@@ -1,12 +1,13 @@
 //! The store's own acts on the simulated machine, divided where the real ones are.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use hull_mount::MountSource;
 use hull_storage::host::PARTIAL;
 use hull_storage::{
-    Activation, BlockImage, Durability, Error, ErrorKind, Host, Mark, Observer, Outcome, Resource, Result,
-    Step, TxId,
+    Activation, BlockImage, Draft, Durability, Error, ErrorKind, Host, Mark, Observer, Outcome, Resource,
+    Result, Step, TxId,
 };
 use rustix::fd::BorrowedFd;
 
@@ -105,6 +106,30 @@ impl Host for SimHost {
             self.0.effect(|d| match &node {
                 Node::Dir => d.make_dir(&path),
                 Node::File(content) => d.make_file(&path, content),
+            })?;
+        }
+        Ok(())
+    }
+
+    fn draft(&self, from: &Activation, to: &Activation) -> Result<Draft> {
+        self.fill(from, to).map(|()| Draft::default())
+    }
+
+    fn catch_up(&self, from: &Activation, to: &Activation, _: &Draft) -> Result<()> {
+        let (source, target) = (tree(from)?, tree(to)?);
+        let below = |root: &Path| -> Result<BTreeMap<PathBuf, Node>> {
+            let relative = |p: &Path| p.strip_prefix(root).expect("a tree lies below its root").to_path_buf();
+            self.0.look(|d| d.tree(root).skip(1).map(|(p, n)| (relative(p), n.clone())).collect())
+        };
+        let (now, copy) = (below(&source)?, below(&target)?);
+        // What lies in a directory goes before it, and comes after it.
+        for (path, _) in copy.iter().rev().filter(|(path, node)| now.get(*path) != Some(node)) {
+            self.0.effect(|d| d.remove(&target.join(path)))?;
+        }
+        for (path, node) in now.iter().filter(|(path, node)| copy.get(*path) != Some(node)) {
+            self.0.effect(|d| match node {
+                Node::Dir => d.make_dir(&target.join(path)),
+                Node::File(content) => d.make_file(&target.join(path), content),
             })?;
         }
         Ok(())

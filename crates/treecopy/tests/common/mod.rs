@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test program uses a part")]
 #![allow(clippy::unwrap_used, reason = "a test may end here")]
 
+pub(crate) mod drafts;
+
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
