@@ -18,6 +18,7 @@ pub mod lock;
 pub mod loopdev;
 pub mod mount;
 pub mod netif;
+pub mod pages;
 pub mod prctl;
 pub mod private;
 pub mod process;

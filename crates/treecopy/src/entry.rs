@@ -326,6 +326,10 @@ impl<'a> EntryCopier<'a> {
         let readable;
         let (from, to) = if file_type(status) == FileType::RegularFile {
             readable = self.open_file(source)?;
+            if copier.pairs.is_some() {
+                // A write to a mapped page that is dirty already would change no time.
+                hull_sys::pages::write_out(&readable).map_err(|e| Error::os("sync_file_range", e.errno()))?;
+            }
             let tally = &mut self.tally;
             let content = copy_content(
                 readable.as_fd(),
