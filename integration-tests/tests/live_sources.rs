@@ -170,7 +170,9 @@ fn a_large_directory_is_copied_before_it_is_held() {
         let why = "its change times are not relied upon";
         return hull_testskip::skip("live_sources::a_large_directory_is_copied_before_it_is_held", why);
     }
-    make_larger(&house, 300);
+    make_larger(&house, 150);
+    // What is not on the disk yet is written out file by file as it is copied, which would be all of it.
+    std::fs::File::open(&rootfs).and_then(|dir| Ok(rustix::fs::syncfs(dir)?)).expect("it is written out");
     // What changed within the last second counts as changed during the copy.
     std::thread::sleep(Duration::from_secs(2));
     let (before, _) = lengths(&rootfs).expect("the files are there");
@@ -188,7 +190,7 @@ fn a_large_directory_is_copied_before_it_is_held() {
     assert!(after > before + 10, "{before} bytes before, {after} in the copy, after {:?}", whole - frozen);
     let files = copy.join("big").read_dir().expect("a copy").flatten();
     let files = files.flat_map(|dir| dir.path().read_dir().expect("a directory"));
-    assert_eq!(files.count(), 30_000);
+    assert_eq!(files.count(), 15_000);
     assert_runs_on(&house, "c1");
 }
 
