@@ -28,7 +28,7 @@ pub enum Reclaim {
     Later(Effort),
 }
 
-/// What an operation deletes itself: whichever of the two is more.
+/// What an operation deletes itself: whichever of the two is more. A tree of more than so many files is not begun at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Effort {
     /// So many files. A machine that is busy must not make small things wait for somebody else.

@@ -42,9 +42,41 @@ fn fits(parent: BorrowedFd<'_>, name: &CStr, left: &mut u64, depth: usize) -> bo
 
 #[cfg(test)]
 mod tests {
+    use std::ops::ControlFlow;
     use std::os::fd::AsFd;
 
     use super::{DEPTH, has_more_than};
+    use crate::{ErrorKind, Observer, RemoveOptions, remove_tree};
+
+    struct Limited(u64);
+
+    impl Observer for Limited {
+        fn progress(&self, _: u64, _: u64) -> ControlFlow<()> {
+            ControlFlow::Continue(())
+        }
+
+        fn limit(&self) -> Option<u64> {
+            Some(self.0)
+        }
+    }
+
+    #[test]
+    fn what_is_too_large_is_not_begun() {
+        let scratch = tempfile::tempdir().unwrap();
+        let tree = scratch.path().join("tree");
+        std::fs::create_dir(&tree).unwrap();
+        for name in ["one", "two"] {
+            std::fs::write(tree.join(name), "").unwrap();
+        }
+        let parent = std::fs::File::open(scratch.path()).unwrap();
+        let remove = |limit| {
+            let options = RemoveOptions { observer: &Limited(limit), ..RemoveOptions::default() };
+            remove_tree(parent.as_fd(), "tree".as_ref(), &options).map(|removed| removed.entries)
+        };
+        assert_eq!(remove(2).unwrap_err().kind(), ErrorKind::Cancelled);
+        assert_eq!(std::fs::read_dir(&tree).unwrap().count(), 2);
+        assert_eq!(remove(3).unwrap(), 3);
+    }
 
     #[test]
     fn what_is_below_counts_and_itself() {
