@@ -1,12 +1,12 @@
 //! The groups of one container in all hierarchies.
 
 use hull_sys::fd;
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::door::{self, Door, Doors};
+use crate::door::{self, Doors};
 use crate::group::{Group, Made};
 use crate::plan::{Name, components};
 use crate::{Base, Error, Hierarchy, Layout, Plan, Result, Version, View};
@@ -169,7 +169,7 @@ impl Cgroups {
     pub fn enter_monitor(&self) -> Result<()> {
         for member in &self.members {
             if let (Some(base), Some(monitor)) = (&member.base, &member.monitor) {
-                door::enter(descend(base, monitor)?, member.version)?;
+                door::enter(&descend(base, monitor)?, member.version)?;
             }
         }
         for member in self.members.iter().filter(|m| m.version == Version::Two) {
@@ -186,16 +186,11 @@ impl Cgroups {
         self.members.iter().try_for_each(|member| member.inner().add(pid))
     }
 
-    /// The doors to the container's groups of version 1, for a process that is born in the one of version 2
-    /// ([`Cgroups::payload_fd`]): together they put it where [`Cgroups::place`] would, and faster.
+    /// The ways into the container's groups.
     pub fn doors(&self) -> Result<Doors> {
-        let first = self.members.iter().filter(|m| m.version == Version::One);
-        first.map(|m| m.inner().copy().and_then(Door::open)).collect::<Result<_>>().map(Doors)
-    }
-
-    /// The container's group of version 2, for `clone3(2)` with `CLONE_INTO_CGROUP` (Linux 5.7).
-    pub fn payload_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.member(Version::Two).map(|m| m.inner().as_fd())
+        let mut doors = Doors::default();
+        self.members.iter().try_for_each(|m| doors.add(m.inner(), m.version))?;
+        Ok(doors)
     }
 
     /// The container's group in the hierarchy of `controller` (or of version 2, or the first), as a path from
@@ -267,7 +262,7 @@ impl Cgroups {
         let own = rustix::process::getpid().as_raw_nonzero().get();
         if monitor_group.processes()?.contains(&own) {
             let pivot = make_path(base, &self.pivot, member.has_controller("cpuset"))?;
-            door::enter(pivot, member.version)?;
+            door::enter(&pivot, member.version)?;
         }
         // Other containers' monitors may share a group that a key names; it goes with the last of them.
         let others = !monitor_group.processes()?.is_empty();

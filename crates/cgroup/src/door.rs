@@ -1,9 +1,11 @@
 //! Moving the calling process into a group without making the whole system wait.
 
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use std::path::{Path, PathBuf};
 
-use crate::group::Group;
-use crate::{Result, Version};
+use crate::group::{self, Group};
+use crate::{Error, Result, Version};
 
 /// A group's file by which a process of one thread moves itself there, whatever it can see or name by then.
 ///
@@ -11,36 +13,69 @@ use crate::{Result, Version};
 /// waits for an RCU grace period: about ten milliseconds. A thread that moves itself through `tasks` of version 1 does
 /// without (Linux 5.5), and one that is born in its group of version 2 (`CLONE_INTO_CGROUP`) as well.
 #[derive(Debug)]
-pub(crate) struct Door {
+struct Door {
     file: OwnedFd,
-    group: Group,
+    /// The group, for messages.
+    path: PathBuf,
 }
 
 impl Door {
     /// Opens the door of `group`, one of version 1.
-    pub(crate) fn open(group: Group) -> Result<Self> {
-        Ok(Self { file: group.open_for_threads()?, group })
+    fn open(group: &Group) -> Result<Self> {
+        Ok(Self { file: group.open_for_threads()?, path: group.path().to_owned() })
     }
 
     /// Moves the calling thread through.
-    pub(crate) fn enter(&self) -> Result<()> {
-        self.group.moved(0, rustix::io::retry_on_intr(|| rustix::io::write(&self.file, b"0")).map(drop))
+    fn enter(&self) -> Result<()> {
+        let written = rustix::io::retry_on_intr(|| rustix::io::write(&self.file, b"0")).map(drop);
+        group::moved(0, &self.path, written)
     }
 }
 
-/// The doors to a container's groups of version 1.
+/// The ways into a container's groups: to be born in that of version 2, and doors to those of version 1. Together they
+/// put a process where [`Cgroups::place`](crate::Cgroups::place) would, and faster.
 #[derive(Debug, Default)]
-pub struct Doors(pub(crate) Vec<Door>);
+pub struct Doors {
+    first: Vec<Door>,
+    second: Option<OwnedFd>,
+}
 
 impl Doors {
-    /// Moves the calling process to the groups. It must have one thread: others would stay where they are.
+    /// The ways into the groups whose directories these are, in whatever order; fails if one is no group.
+    pub fn to(directories: Vec<OwnedFd>) -> Result<Self> {
+        let mut doors = Self::default();
+        for directory in directories {
+            let group = Group::of_directory(directory, Path::new("the container's group"));
+            let Some(version) = group.version() else {
+                return Err(Error::new(Errno::INVAL, "what is said to be the container's group is none"));
+            };
+            doors.add(&group, version)?;
+        }
+        Ok(doors)
+    }
+
+    /// Adds the way into `group`.
+    pub(crate) fn add(&mut self, group: &Group, version: Version) -> Result<()> {
+        match version {
+            Version::One => self.first.push(Door::open(group)?),
+            Version::Two => self.second = Some(group.try_clone()?),
+        }
+        Ok(())
+    }
+
+    /// The group of version 2, for `clone3(2)` with `CLONE_INTO_CGROUP` (Linux 5.7).
+    pub fn birth_group(&self) -> Option<BorrowedFd<'_>> {
+        self.second.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Moves the calling process to the groups of version 1. It must have one thread: others would stay where they are.
     pub fn enter(&self) -> Result<()> {
-        self.0.iter().try_for_each(Door::enter)
+        self.first.iter().try_for_each(Door::enter)
     }
 }
 
 /// Moves the calling process to `group`: by its door if it has one thread and the group one.
-pub(crate) fn enter(group: Group, version: Version) -> Result<()> {
+pub(crate) fn enter(group: &Group, version: Version) -> Result<()> {
     match version {
         Version::One if hull_sys::process::is_alone() => Door::open(group)?.enter(),
         _ => group.add(0),

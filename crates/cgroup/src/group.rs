@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::{Error, Result};
+use crate::{Error, Result, Version};
 
 /// How often what the kernel does in its own time is looked at.
 pub(crate) const INTERVAL: Duration = Duration::from_millis(5);
@@ -36,6 +36,11 @@ impl Group {
         let fd = rustix::fs::open(path, flags, Mode::empty())
             .map_err(|e| Error::call(&format!("open {}", path.display()), e))?;
         Ok(Self { fd, path: path.to_owned() })
+    }
+
+    /// The group whose directory `fd` is, called `path` in messages.
+    pub(crate) fn of_directory(fd: OwnedFd, path: &Path) -> Self {
+        Self { fd, path: path.to_owned() }
     }
 
     /// Opens the group `name` directly below.
@@ -66,13 +71,21 @@ impl Group {
         &self.path
     }
 
-    pub(crate) fn copy(&self) -> Result<Self> {
-        Ok(Self { fd: self.try_clone()?, path: self.path.clone() })
-    }
-
     pub(crate) fn try_clone(&self) -> Result<OwnedFd> {
         rustix::io::fcntl_dupfd_cloexec(&self.fd, 3)
             .map_err(|e| Error::call(&format!("dup {}", self.path.display()), e))
+    }
+
+    /// Which version's hierarchy it is in, by its file system; none if in neither.
+    pub(crate) fn version(&self) -> Option<Version> {
+        const CGROUP_SUPER_MAGIC: u64 = 0x27_e0eb;
+        const CGROUP2_SUPER_MAGIC: u64 = 0x6367_7270;
+        let found = rustix::fs::fstatfs(&self.fd).ok()?;
+        match u64::try_from(found.f_type).ok()? {
+            CGROUP_SUPER_MAGIC => Some(Version::One),
+            CGROUP2_SUPER_MAGIC => Some(Version::Two),
+            _ => None,
+        }
     }
 
     /// Whether the caller may make groups below.
@@ -126,39 +139,13 @@ impl Group {
 
     /// Moves process `pid` (0 is the caller) here.
     pub(crate) fn add(&self, pid: i32) -> Result<()> {
-        self.moved(pid, self.write_raw("cgroup.procs", &pid.to_string()))
+        moved(pid, &self.path, self.write_raw("cgroup.procs", &pid.to_string()))
     }
 
     /// The file by which threads move here, in version 1.
     pub(crate) fn open_for_threads(&self) -> Result<OwnedFd> {
         self.open_file("tasks", OFlags::WRONLY)
             .map_err(|e| Error::call(&format!("open {}", self.path.join("tasks").display()), e))
-    }
-
-    /// What came of moving process `pid` here, in words.
-    pub(crate) fn moved(&self, pid: i32, result: Result<(), Errno>) -> Result<()> {
-        match result {
-            Ok(()) => Ok(()),
-            Err(e) => {
-                let what = format!("move process {pid} to {}", self.path.display());
-                Err(match e {
-                    Errno::NOSPC => Error::new(
-                        e,
-                        format!(
-                            "{what}: its cpuset has no cpus or memory nodes; set cpuset.cpus and cpuset.mems"
-                        ),
-                    ),
-                    Errno::BUSY => Error::new(
-                        e,
-                        format!(
-                            "{what}: cgroup2 allows no processes beside enabled controllers; move it to a group without children"
-                        ),
-                    ),
-                    Errno::SRCH => Error::new(e, format!("{what}: it has ended")),
-                    e => Error::call(&what, e),
-                })
-            }
-        }
     }
 
     /// The processes in this group and all below, as numbered here. Processes unseen from here count as 0.
@@ -307,4 +294,24 @@ impl AsFd for Group {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// What came of moving process `pid` to the group `path`, in words.
+pub(crate) fn moved(pid: i32, path: &Path, result: Result<(), Errno>) -> Result<()> {
+    let Err(e) = result else { return Ok(()) };
+    let what = format!("move process {pid} to {}", path.display());
+    Err(match e {
+        Errno::NOSPC => Error::new(
+            e,
+            format!("{what}: its cpuset has no cpus or memory nodes; set cpuset.cpus and cpuset.mems"),
+        ),
+        Errno::BUSY => Error::new(
+            e,
+            format!(
+                "{what}: cgroup2 allows no processes beside enabled controllers; move it to a group without children"
+            ),
+        ),
+        Errno::SRCH => Error::new(e, format!("{what}: it has ended")),
+        e => Error::call(&what, e),
+    })
 }

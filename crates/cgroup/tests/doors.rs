@@ -3,7 +3,7 @@
 
 mod support;
 
-use hull_cgroup::{Cgroups, Plan, Version};
+use hull_cgroup::{Cgroups, Doors, Plan, Version};
 use support::{Ground, soon};
 
 /// The groups of the calling thread, one line for each hierarchy.
@@ -27,6 +27,26 @@ fn a_thread_goes_through_the_doors() {
     assert_eq!(inside.iter().filter(|line| line.ends_with(&path)).count(), first, "{inside:?}");
     assert!(own_groups().iter().all(|line| !line.ends_with(&path)), "the others stay where they are");
     cgroups.remove(soon()).unwrap();
+}
+
+#[test]
+fn doors_are_found_by_directories_alone() {
+    let Some(ground) = Ground::new("directories") else { return };
+    let cgroups = Cgroups::create(&ground.view, &ground.plan("c")).unwrap();
+    let doors = Doors::to(cgroups.directories().unwrap()).unwrap();
+    let versions: Vec<Version> = ground.view.hierarchies.iter().map(|h| h.version).collect();
+    assert_eq!(doors.birth_group().is_some(), versions.contains(&Version::Two));
+    let path = format!("/{}/lxc.payload.c", ground.dir);
+    let inside = std::thread::spawn(move || {
+        doors.enter().unwrap();
+        own_groups()
+    });
+    let first = versions.iter().filter(|v| **v == Version::One).count();
+    assert_eq!(inside.join().unwrap().iter().filter(|line| line.ends_with(&path)).count(), first);
+    cgroups.remove(soon()).unwrap();
+    let elsewhere = rustix::fs::open("/", rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty()).unwrap();
+    let refused = Doors::to(vec![elsewhere]).unwrap_err().to_string();
+    assert!(refused.contains("is none"), "{refused}");
 }
 
 #[test]

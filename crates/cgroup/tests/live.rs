@@ -201,7 +201,7 @@ fn version_two_alone_places_freezes_and_kills() {
         return;
     }
     let cgroups = Cgroups::create(&ground.view, &ground.plan("c")).unwrap();
-    assert!(cgroups.freezes_by_version_two() && cgroups.payload_fd().is_some());
+    assert!(cgroups.freezes_by_version_two() && cgroups.doors().unwrap().birth_group().is_some());
     let pid = ground.process();
     cgroups.place(pid).unwrap();
     assert!(groups_of(pid).contains(&format!("0::/{}/lxc.payload.c", ground.dir)));

@@ -9,6 +9,7 @@ mod join;
 mod relay;
 mod target;
 
+use hull_cgroup::Doors;
 use hull_config::value::Namespace;
 use hull_ipc::Client;
 use hull_sys::process::{self, Fork};
@@ -91,10 +92,8 @@ pub fn run(lxcpath: &Path, name: &str, options: &Options) -> Result<ExitStatus> 
     let signals = SignalFd::block(&relay::SIGNALS)?;
     let (ours, theirs) = sync::pair()?;
     let (pty, peer) = pty.map(|p| (p.master, p.peer)).unzip();
-    let groups = if options.elevated.cgroups { None } else { Some(Target::groups(&client)?) };
-    let (groups, doors) = groups.unzip();
-    // Born in the group of version 2, it goes to the others by their doors.
-    let group = groups.as_ref().and_then(hull_cgroup::Cgroups::payload_fd);
+    let doors = if options.elevated.cgroups { None } else { Some(Target::doors(&client)?) };
+    let group = doors.as_ref().and_then(Doors::birth_group);
     let forked = process::fork(0, group).map_err(|e| match group {
         Some(_) => target::not_placed(e),
         None => e.into(),
@@ -106,7 +105,7 @@ pub fn run(lxcpath: &Path, name: &str, options: &Options) -> Result<ExitStatus> 
         }
         Fork::Parent { pid, pidfd } => (pid, pidfd),
     };
-    drop((theirs, peer, groups, doors));
+    drop((theirs, peer, doors));
     let command = match enter(&ours, helper) {
         Ok(command) => command,
         Err(e) => {

@@ -67,11 +67,17 @@ impl Target {
         })
     }
 
-    /// The container's groups, and the doors to those of version 1.
-    pub(super) fn groups(client: &Client) -> Result<(Cgroups, Doors)> {
-        let path = |controller: Option<&str>| client.cgroup(Group::Inner, controller).ok();
-        let found = View::of_self().and_then(|view| Cgroups::of_running(&view, path));
-        found.and_then(|groups| groups.doors().map(|doors| (groups, doors))).map_err(not_placed)
+    /// The ways into the container's groups.
+    pub(super) fn doors(client: &Client) -> Result<Doors> {
+        // Older monitors of LXC have no answer for all hierarchies at once.
+        let doors = match client.cgroup_context() {
+            Ok(directories) => Doors::to(directories.fds),
+            Err(_) => {
+                let path = |controller: Option<&str>| client.cgroup(Group::Inner, controller).ok();
+                View::of_self().and_then(|view| Cgroups::of_running(&view, path)?.doors())
+            }
+        };
+        doors.map_err(not_placed)
     }
 }
 

@@ -293,7 +293,7 @@ impl Run<'_> {
             }
         }
         let (ours, theirs) = sync::pair()?;
-        let group = cgroups.as_ref().and_then(|c| c.payload_fd());
+        let group = plan.doors.as_ref().and_then(hull_cgroup::Doors::birth_group);
         let forked = process::fork(now, group).during(format_args!("starting container {}", self.start.name));
         let forked = forked.map_err(|e| match e.errno() {
             Some(rustix::io::Errno::PERM)
