@@ -24,16 +24,15 @@ pub fn containers(lxcpath: &Path, rundir: &Path, die_at: Option<usize>) -> Resul
     with_journal((lxcpath, rundir), journal, &Settings::default(), Durability::Crash)
 }
 
-/// The containers in `lxcpath` as commands open them.
-pub fn containers_with(lxcpath: &Path, rundir: &Path, settings: &Settings) -> Result<Containers> {
-    let journal = FileJournal::new(lxcpath.join(".hull/journal"), Durability::Crash);
-    with_journal((lxcpath, rundir), Box::new(journal), settings, Durability::Crash)
-}
-
-/// The containers in `lxcpath` as a command opens them that wants power cuts survived.
-pub fn durable_containers(lxcpath: &Path, rundir: &Path, settings: &Settings) -> Result<Containers> {
-    let journal = FileJournal::new(lxcpath.join(".hull/journal"), Durability::Power);
-    with_journal((lxcpath, rundir), Box::new(journal), settings, Durability::Power)
+/// The containers in `lxcpath` as commands open them that want what `durability` says survived.
+pub fn containers_with(
+    lxcpath: &Path,
+    rundir: &Path,
+    settings: &Settings,
+    durability: Durability,
+) -> Result<Containers> {
+    let journal = FileJournal::new(lxcpath.join(".hull/journal"), durability);
+    with_journal((lxcpath, rundir), Box::new(journal), settings, durability)
 }
 
 fn with_journal(

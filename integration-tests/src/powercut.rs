@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode};
 
 use hull_integration_tests::grounds::Lxcpath;
 use hull_integration_tests::{operation, storm};
-use hull_storage::Settings;
+use hull_storage::{Durability, Settings};
 
 /// Where the ground is mounted.
 const POINT: &str = "/hull-powercut";
@@ -59,7 +59,7 @@ fn run(ground: &Ground, seed: u64, last: bool) -> Checked<()> {
     ground.make()?;
     println!("working");
     let at = ground.lxcpath();
-    let open = || operation::durable_containers(&at.lxcpath, &at.rundir, &ground.settings());
+    let open = || operation::containers_with(&at.lxcpath, &at.rundir, &ground.settings(), Durability::Power);
     // ext4 cannot share the blocks of two images.
     let shares = (ground.store, ground.kind) != ("loop", "ext4");
     storm::until_killed(&at, (ground.store, shares), seed, &open)
@@ -190,7 +190,7 @@ impl Ground {
         if !at.lxcpath.exists() {
             return Ok(Vec::new());
         }
-        let all = operation::durable_containers(&at.lxcpath, &at.rundir, &self.settings())
+        let all = operation::containers_with(&at.lxcpath, &at.rundir, &self.settings(), Durability::Power)
             .map_err(|e| e.to_string())?;
         let mut wrong = storm::wrong_after(&all, &at);
         wrong.extend(self.left_in_the_pool()?);

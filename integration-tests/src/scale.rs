@@ -6,7 +6,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use hull_container::{Containers, DestroyRequest};
-use hull_storage::{Error, ErrorKind, Settings};
+use hull_storage::{Durability, Error, ErrorKind, Settings};
 use hull_treefixture::Random;
 
 use crate::grounds::Lxcpath;
@@ -45,7 +45,8 @@ pub struct Times {
 /// # Errors
 /// What is not as it should be.
 pub fn run(at: &Lxcpath, store: &str, settings: &Settings, scale: Scale) -> Result<Times, String> {
-    let all = operation::containers_with(&at.lxcpath, &at.rundir, settings).map_err(|e| e.to_string())?;
+    let all = operation::containers_with(&at.lxcpath, &at.rundir, settings, Durability::Crash)
+        .map_err(|e| e.to_string())?;
     let archives = archives(at.lxcpath.parent().expect("an lxcpath has a parent"));
     let content = [manifest::of(&archives[0].with_extension(""))];
     let archive = archives[0].display().to_string();

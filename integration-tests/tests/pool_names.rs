@@ -4,7 +4,7 @@ use std::path::Path;
 
 use hull_container::{Containers, DestroyRequest, Why};
 use hull_integration_tests::operation;
-use hull_storage::{Mark, Settings, TxId};
+use hull_storage::{Durability, Mark, Settings, TxId};
 use hull_storage_testkit::grounds::{volume_group, zpool};
 use hull_storage_testkit::{Ground, GroundInstance};
 
@@ -37,8 +37,8 @@ fn follow_the_container(test: &str, store: &str, ground: &Ground) {
     }
     let settings =
         ground.settings().iter().fold(Settings::default(), |all, (key, value)| all.with(key, value));
-    let all =
-        operation::durable_containers(&lxcpath, &rundir, &settings).expect("the containers can be opened");
+    let all = operation::containers_with(&lxcpath, &rundir, &settings, Durability::Power)
+        .expect("the containers can be opened");
     let run = |words: &[&str]| operation::run(&all, words).unwrap_or_else(|e| panic!("{words:?}: {e}"));
     let archive = archive(ground.dir());
 

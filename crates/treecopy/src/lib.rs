@@ -60,6 +60,7 @@ mod attributes;
 mod copy;
 mod crew;
 mod data;
+mod descend;
 mod dir;
 mod draft;
 mod entry;

@@ -29,7 +29,10 @@ fi
 
 # A pool that is used for long writes to all of its blocks before it takes one again, and the guest's own disk is small.
 if [ "$mode" = run ]; then
-    mkfs.ext4 -q -O ^has_journal -m 0 /dev/vdb && mount /dev/vdb /var/tmp && chmod 1777 /var/tmp
+    if ! mkfs.ext4 -q -O ^has_journal -m 0 /dev/vdb || ! mount /dev/vdb /var/tmp || ! chmod 1777 /var/tmp; then
+        echo "lane: the blank disk cannot be used"
+        busybox poweroff -f
+    fi
 fi
 
 stty -F /dev/ttyS1 raw -echo
