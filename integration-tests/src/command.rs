@@ -7,8 +7,17 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// No command of a test takes longer.
+/// No command of a test takes longer, where nothing is emulated.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a command of a test may take here.
+fn patience() -> Duration {
+    match std::env::var_os("HULL_VM") {
+        // Everything takes ten times as long, and hosts are busy.
+        Some(_) => 6 * PATIENCE,
+        None => PATIENCE,
+    }
+}
 
 /// How a command ended, and what it said.
 #[derive(Debug)]
@@ -63,7 +72,7 @@ impl fmt::Display for Ran {
 /// Runs `program` with `words` and nothing to read.
 ///
 /// # Panics
-/// When it cannot be run or takes longer than [`PATIENCE`].
+/// When it cannot be run or takes longer than [`PATIENCE`], in the VM lane's guest several times that.
 #[track_caller]
 pub fn run(program: impl AsRef<OsStr>, words: &[&str]) -> Ran {
     let mut command = Command::new(program);
@@ -86,14 +95,15 @@ pub fn finish(mut command: Command, input: &[u8]) -> Ran {
     let copy = |file: &std::fs::File| Stdio::from(file.try_clone().expect("a descriptor can be copied"));
     command.stdin(read).stdout(copy(&stdout)).stderr(copy(&stderr)).process_group(0);
     let mut child = command.spawn().unwrap_or_else(|e| panic!("{shown}: {e}"));
-    let ended = wait(&mut child, PATIENCE);
+    let patience = patience();
+    let ended = wait(&mut child, patience);
     let [stdout, stderr] = [&mut stdout, &mut stderr].map(|file| {
         let mut bytes = Vec::new();
         file.rewind().and_then(|()| file.read_to_end(&mut bytes)).expect("a temporary file can be read");
         String::from_utf8_lossy(&bytes).into_owned()
     });
     let Some(status) = ended else {
-        panic!("{shown} took longer than {PATIENCE:?}\nstdout: {stdout}\nstderr: {stderr}");
+        panic!("{shown} took longer than {patience:?}\nstdout: {stdout}\nstderr: {stderr}");
     };
     Ran { shown, status, stdout, stderr }
 }

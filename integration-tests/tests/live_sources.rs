@@ -11,6 +11,8 @@ use hull_integration_tests::command::{self, Ran, eventually};
 use hull_integration_tests::house::{self, House};
 use hull_ipc::server::Group;
 use hull_ipc::{Client, State};
+use hull_storage_testkit::Ground;
+use hull_storage_testkit::grounds::{volume_group, zpool};
 use hull_treefixture::ScratchFs;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
@@ -250,18 +252,55 @@ fn an_image_that_shares_blocks_is_whole() {
     let Some(house) = house::on(test, "xfs") else { return };
     house.hull_creates("c1", &["--store", "loop", "--size", "64M", "--fstype", "ext4"]);
     set_out(&house, 300);
-    for _ in 0..5 {
+    clones_are_whole(&house, 5);
+}
+
+/// Clones `c1` so many times by a snapshot of its volume, which each clone sees as it was at one moment.
+#[track_caller]
+fn clones_are_whole(house: &House, times: usize) {
+    for _ in 0..times {
         let ran = house.hull(&["clone", "c1", "c2", "--allow-running"]);
         assert_says_frozen(ran, "a snapshot of it was taken");
-        // By its own eyes: the host does not see into the image.
+        // By its own eyes: the host does not see into an image.
         house.hull(&["start", "c2"]).ok();
         let counts = house.inside("c2", "cat /a/count | wc -c; cat /z/count | wc -c");
         let counts: Vec<u64> = counts.split_whitespace().filter_map(|n| n.parse().ok()).collect();
         let &[a, z] = &counts[..] else { panic!("{counts:?}") };
         assert!(a > 0 && (a == z || a == z + 1), "a torn copy: {a} and {z} bytes");
-        assert_runs_on(&house, "c1");
+        assert_runs_on(house, "c1");
         house.hull(&["destroy", "--force", "c2"]).ok();
     }
+}
+
+#[test]
+fn a_thin_logical_volume_is_whole() {
+    let ground = volume_group::thin("thin", "ext4", 64 << 20);
+    in_a_pool("live_sources::a_thin_logical_volume_is_whole", "lvm", &ground);
+}
+
+#[test]
+fn a_dataset_is_whole() {
+    in_a_pool("live_sources::a_dataset_is_whole", "zfs", &zpool::ground("library"));
+}
+
+fn in_a_pool(test: &str, store: &str, ground: &Ground) {
+    if let Some(reason) = ground.lacking() {
+        return hull_testskip::skip(test, reason.to_string());
+    }
+    // The house goes first, and with it what has the pool's volumes mounted.
+    let pool = ground.make().unwrap_or_else(|reason| panic!("the ground cannot be made: {reason}"));
+    let Some(house) = house::plain(test) else { return };
+    // What concerns the driver alone stays as it is by itself.
+    let of_volumes = |key: &str| key.starts_with("lxc.bdev.") || key.starts_with("hull.volume.");
+    let settings = pool.settings().iter().filter(|(key, _)| of_volumes(key));
+    let settings: Vec<String> = settings.map(|(key, value)| format!("{key}={value}")).collect();
+    let mut words = vec!["--store", store];
+    for setting in &settings {
+        words.extend(["--store-setting", setting]);
+    }
+    house.hull_creates("c1", &words);
+    set_out(&house, 50);
+    clones_are_whole(&house, 2);
 }
 
 #[test]

@@ -98,10 +98,10 @@ impl Ground {
         self
     }
 
-    /// The ground with one case of the suite only, which it is made for.
+    /// The ground with those cases of the suite only whose names begin with `cases`, which it is made for.
     #[must_use]
-    pub fn with_only(mut self, case: &'static str) -> Self {
-        self.only = Some(case);
+    pub fn with_only(mut self, cases: &'static str) -> Self {
+        self.only = Some(cases);
         self
     }
 
@@ -110,7 +110,7 @@ impl Ground {
     }
 
     pub(crate) fn takes(&self, case: &str) -> bool {
-        self.only.is_none_or(|only| only == case)
+        self.only.is_none_or(|only| case.starts_with(only))
     }
 
     pub(crate) fn stride(&self) -> usize {
@@ -146,6 +146,10 @@ pub type Bring = dyn Fn() -> std::io::Result<Box<dyn Any>> + Send + Sync;
 pub type Fill = dyn Fn(u64) -> std::io::Result<Box<dyn Any>> + Send + Sync;
 /// Has a ground's device fail, once so much time has passed, until what it returns is dropped.
 pub type Break = dyn Fn(Duration) -> std::io::Result<Box<dyn Any>> + Send + Sync;
+/// Has a ground's device fail, once so much time has passed, and work again after the second time.
+pub type Stall = dyn Fn(Duration, Duration) -> std::io::Result<Box<dyn Any>> + Send + Sync;
+/// Has those blocks of a ground's device fail in which a sector begins with these bytes, until what it returns is dropped.
+pub type Spoil = dyn Fn(&[u8]) -> std::io::Result<Box<dyn Any>> + Send + Sync;
 
 /// What can befall a ground.
 #[derive(Clone, Default)]
@@ -156,12 +160,21 @@ pub struct Troubles {
     pub read_only: Option<Arc<Bring>>,
     /// Its device fails.
     pub failing: Option<Arc<Break>>,
+    /// Its device fails for a while, and who uses it waits for that long.
+    pub stalling: Option<Arc<Stall>>,
+    /// A part of its device fails.
+    pub unreadable: Option<Arc<Spoil>>,
 }
 
 impl fmt::Debug for Troubles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let there = (self.full.is_some(), self.read_only.is_some(), self.failing.is_some());
-        f.debug_tuple("Troubles").field(&there).finish()
+        f.debug_struct("Troubles")
+            .field("full", &self.full.is_some())
+            .field("read_only", &self.read_only.is_some())
+            .field("failing", &self.failing.is_some())
+            .field("stalling", &self.stalling.is_some())
+            .field("unreadable", &self.unreadable.is_some())
+            .finish()
     }
 }
 

@@ -4,9 +4,13 @@
 //! that most machines lack.
 
 pub mod failing;
+pub mod failing_group;
+pub mod failing_zpool;
+mod mapped;
 pub mod volume_group;
 pub mod zpool;
 
+use std::io;
 use std::process::Command;
 
 use crate::SkipReason;
@@ -31,4 +35,9 @@ fn output(command: &mut Command) -> Result<String, SkipReason> {
     }
     let said = String::from_utf8_lossy(&output.stderr);
     Err(SkipReason(format!("{command:?}: {}", said.trim().replace('\n', "; "))))
+}
+
+/// A failure of the ground in a case that works on it.
+fn told(reason: SkipReason) -> io::Error {
+    io::Error::other(reason.0)
 }

@@ -19,7 +19,7 @@ pub(crate) fn of_file_system(point: &Path) -> Troubles {
     Troubles {
         full: Some(Arc::new(move |left| fill(&full, left))),
         read_only: Some(Arc::new(move || protect(&read_only))),
-        failing: None,
+        ..Troubles::default()
     }
 }
 

@@ -180,7 +180,9 @@ impl Store {
             Step::FillBlocks { from, at } => {
                 let source = self.blocks(from)?.open_blocks(from, Access::ReadOnly)?;
                 let target = self.blocks(at)?.open_blocks(at, Access::ReadWrite)?;
-                self.host().fill_blocks(&source, &target)?;
+                // The host has only what is open.
+                let filled = self.host().fill_blocks(&source, &target);
+                filled.map_err(|e| e.with("from", from).with("to", at))?;
                 drop((source, target));
                 self.blocks(at)?.adopt_blocks(at)
             }

@@ -41,7 +41,7 @@ impl Blocks for LvmDriver {
     fn adopt_blocks(&self, at: &Locator) -> Result<()> {
         let device = self.active(&Name::of(at)?)?;
         hull_blockfs::new_identity(&*self.runner, &device.path)?;
-        match hull_blockfs::probe_device(&device.path)? {
+        match device.probe()? {
             // LVM has rounded up.
             Some(found) if found.size.is_some_and(|size| device.size().is_ok_and(|all| size < all)) => {
                 hull_blockfs::grow(&*self.runner, &device.path)

@@ -80,7 +80,7 @@ fn tie_to(makeup: Makeup) -> Option<Tie> {
 /// Writes out what a mounted btrfs holds back: LVM freezes file systems before it makes a snapshot, but btrfs belongs to
 /// no device of its own, so the kernel does not find it there.
 fn write_out(device: &Device) -> Result<()> {
-    let found = hull_blockfs::probe_device(&device.path)?;
+    let found = device.probe()?;
     match found.and_then(|found| found.kind()) {
         Some(FsKind::Btrfs) if device.is_held()? => hull_blockfs::sync(&device.path),
         _ => Ok(()),
@@ -89,7 +89,7 @@ fn write_out(device: &Device) -> Result<()> {
 
 /// Whether a clone of `device` needs no change.
 fn is_good_as_it_is(device: &Device, access: Access) -> Result<bool> {
-    let Some(found) = hull_blockfs::probe_device(&device.path)? else { return Ok(true) };
+    let Some(found) = device.probe()? else { return Ok(true) };
     match found.kind() {
         // Told from its original by nothing but its UUID.
         Some(FsKind::Xfs | FsKind::Btrfs) => Ok(false),

@@ -6,11 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hull_storage::{Access, Bytes, Error, Result};
+use hull_storage::{Access, Bytes, Error, ErrorKind, Result};
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::naming::Name;
+use crate::naming::{self, Name};
 
 /// The device of an active volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,25 @@ impl Device {
             let device = Self::at(&path)?;
             let is_its = device.attribute("dm/name")? == name.mapped() && is_volume(&device.uuid()?);
             is_its.then_some(device)
+        })
+    }
+
+    /// The file system on it; `None` if it has none that Hull knows.
+    ///
+    /// What cannot be read says what may help: the volume's own device is not what has failed.
+    pub(crate) fn probe(&self) -> Result<Option<hull_blockfs::Found>> {
+        hull_blockfs::probe_device(&self.path).map_err(|e| match e.errno() {
+            Errno::IO => Error::new(
+                ErrorKind::Os,
+                format!(
+                    "cannot read {}: its disk fails, or its thin pool, if it has one, gave up when one did (`dmesg` and `lvs -a -o \
+                     +health_status` say which): once the disk works, deactivate the group and activate it again with \
+                     vgchange(8)",
+                    self.path.display()
+                ),
+            )
+            .because(e),
+            _ => e,
         })
     }
 
@@ -112,6 +131,23 @@ pub(crate) fn is_volume_at(path: &Path) -> bool {
     Name::at(path).is_some_and(|name| Device::of(&name).is_some())
 }
 
+/// Whether the kernel has volumes of the group `vg`, whatever LVM says.
+pub(crate) fn has_volumes_of(vg: &str) -> bool {
+    has_volumes_in(Path::new("/sys/block"), vg)
+}
+
+fn has_volumes_in(block: &Path, vg: &str) -> bool {
+    // No volume's name begins with a hyphen, so a group whose name begins with `vg-` is told from it.
+    let begin = format!("{}-", naming::doubled(vg));
+    let is_of = |sys: &Path| {
+        let name = attribute(sys, "dm/name")?;
+        let lv = name.strip_prefix(&begin).filter(|lv| !lv.starts_with('-'))?;
+        Some(!lv.is_empty() && attribute(sys, "dm/uuid")?.starts_with("LVM-"))
+    };
+    let Ok(entries) = fs::read_dir(block) else { return false };
+    entries.flatten().any(|entry| is_of(&entry.path()).unwrap_or(false))
+}
+
 fn is_volume(uuid: &str) -> bool {
     uuid.len() == UUID && uuid.starts_with("LVM-")
 }
@@ -163,6 +199,35 @@ mod tests {
             "a thin volume can be snapshotted like a thick one"
         );
         assert!(is_volume(&own) && !is_volume(&real) && !is_volume("CRYPT-LUKS2-x") && !is_volume(""));
+    }
+
+    #[test]
+    fn a_group_is_told_from_others_by_its_whole_name() {
+        let block = tempfile::tempdir().unwrap();
+        let devices = [
+            ("dm-0", "vg-a", "LVM-x"),
+            ("dm-1", "my--vg-a", "LVM-y"),
+            ("dm-2", "other-a", "CRYPT-LUKS2-x"),
+            ("dm-3", "long--name-a--b", "LVM-z-tpool"),
+        ];
+        for (device, name, uuid) in devices {
+            let dm = block.path().join(device).join("dm");
+            fs::create_dir_all(&dm).unwrap();
+            fs::write(dm.join("name"), format!("{name}\n")).unwrap();
+            fs::write(dm.join("uuid"), format!("{uuid}\n")).unwrap();
+        }
+        fs::create_dir(block.path().join("sda")).unwrap();
+        for (vg, is_there) in [
+            ("vg", true),
+            ("my-vg", true),
+            ("long-name", true),
+            ("long", false),
+            ("my", false),
+            ("other", false),
+            ("v", false),
+        ] {
+            assert_eq!(has_volumes_in(block.path(), vg), is_there, "{vg}");
+        }
     }
 
     #[test]

@@ -141,7 +141,7 @@ impl Driver for LvmDriver {
                 format!("{at} is a read-only snapshot: make a clone of it and write to that"),
             ));
         }
-        let found = hull_blockfs::probe_device(&device.path)?.ok_or_else(|| {
+        let found = device.probe()?.ok_or_else(|| {
             let text =
                 format!("there is no file system on {at} that Hull knows: make one, or restore the volume");
             Error::new(ErrorKind::InvalidInput, text)

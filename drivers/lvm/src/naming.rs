@@ -180,7 +180,7 @@ fn width(name: &str) -> usize {
     name.len() + name.bytes().filter(|b| *b == b'-').count()
 }
 
-fn doubled(name: &str) -> String {
+pub(crate) fn doubled(name: &str) -> String {
     name.replace('-', "--")
 }
 

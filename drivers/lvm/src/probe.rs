@@ -57,6 +57,12 @@ fn pool_notes(vg: &str, pool: &str, group: &Group, extends_itself: impl FnOnce()
         )];
     };
     let mut notes = Vec::new();
+    if row.has_failed {
+        notes.push(format!(
+            "the thin pool {vg}/{pool} has failed, as one does whose disk fails (see `dmesg`): once it works, have it checked \
+             by `vgchange --activate n {vg}` and `vgchange --activate y {vg}`"
+        ));
+    }
     let (data, metadata) = (row.data.unwrap_or(0), row.metadata.unwrap_or(0));
     let limit = u32::from(tool::FULL) * 100;
     if data >= NEARLY_FULL {
@@ -139,6 +145,10 @@ mod tests {
             (
                 &[("data_percent", "1.00"), ("discards", "ignore")],
                 ["ignores discards", "lvchange --discards"],
+            ),
+            (
+                &[("data_percent", ""), ("lv_health_status", "failed")],
+                ["has failed", "vgchange --activate y vg"],
             ),
             (&[("lv_layout", "linear")], ["no thin pool vg/lxc", "lvcreate --type thin-pool"]),
         ] {

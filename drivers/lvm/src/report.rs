@@ -47,6 +47,8 @@ pub(crate) struct Volume {
     pub(crate) metadata: Option<u32>,
     /// Whether a pool clears its blocks before it hands them out.
     pub(crate) zeroes: bool,
+    /// Whether the kernel has given it up.
+    pub(crate) has_failed: bool,
     /// What a pool does with blocks that file systems give up: `passdown`, `nopassdown`, `ignore`.
     pub(crate) discards: String,
 }
@@ -193,6 +195,7 @@ struct LvRow {
     pool_lv: String,
     data_percent: String,
     metadata_percent: String,
+    lv_health_status: String,
 }
 
 impl LvRow {
@@ -216,6 +219,8 @@ impl LvRow {
             data: hundredths(&self.data_percent),
             metadata: hundredths(&self.metadata_percent),
             zeroes: false,
+            // lvs(8): such a pool only shows data, or not even that.
+            has_failed: matches!(&*self.lv_health_status, "failed" | "metadata_read_only"),
             discards: String::new(),
         }
     }
@@ -264,6 +269,7 @@ pub(crate) mod tests {
             ("pool_lv", "lxc"),
             ("data_percent", "14.45"),
             ("metadata_percent", ""),
+            ("lv_health_status", ""),
             ("zero", "unknown"),
             ("discards", ""),
         ];

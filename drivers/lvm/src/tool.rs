@@ -134,7 +134,7 @@ pub(crate) fn report(vg: &str, selection: &str) -> ToolCommand {
 }
 
 const LV_FIELDS: &str = "lv_name,lv_size,origin_size,lv_active,lv_permissions,lv_role,lv_layout,lv_tags,origin,\
-                         pool_lv,data_percent,metadata_percent";
+                         pool_lv,data_percent,metadata_percent,lv_health_status";
 /// What no physical volume is called: a full report has these parts, too. What a volume does is a part of its own.
 const NOTHING_PV: &str = "pv_name=\"\"";
 

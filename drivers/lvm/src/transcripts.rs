@@ -9,6 +9,7 @@ use hull_storage::{
 };
 
 use crate::report::tests::{group, row};
+use crate::volumes::no_group;
 use crate::{LvmDriver, NAME, tool};
 
 const TX: TxId = TxId(0xabc);
@@ -224,6 +225,24 @@ fn removing_what_is_gone_is_success() {
         .fail(&format!("lvremove --quiet --force --yes {VG}/a"), 5, "not found")
         .expect(&asks("lv_name=\"a\""), &group(&[]));
     assert_eq!(by(script, |d| d.reclaim(&part("a"), TX)).unwrap(), Outcome::AlreadyDone);
+}
+
+#[test]
+fn a_pool_that_has_failed_is_named_with_what_helps() {
+    let dead = row("lxc", &[POOL[0], POOL[1], ("data_percent", ""), ("lv_health_status", "failed")]);
+    let script = Script::new().expect(&asks("lv_name=\"a\" || lv_name=\"lxc\""), &group(&[dead]));
+    let made = by(script, |d| d.create(&layout("a"), &VolumeSpec::default(), TX));
+    refused(made, ErrorKind::Os, &["the thin pool hull-no-such-group/lxc has failed", "lvconvert --repair"]);
+}
+
+#[test]
+fn a_group_that_cannot_be_read_is_not_gone() {
+    for (is_active, kind, says) in [
+        (true, ErrorKind::Os, ["cannot read the volume group vg", "vgchange --activate y vg"]),
+        (false, ErrorKind::NotFound, ["there is no volume group vg", "vgcreate vg"]),
+    ] {
+        refused(Err::<(), _>(no_group("vg", is_active)), kind, &says);
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use hull_mount::Access;
 use hull_storage::{Bytes, Error, ErrorKind, Outcome, Result, TxId};
 
 use crate::LvmDriver;
-use crate::device::{Device, Makeup};
+use crate::device::{self, Device, Makeup};
 use crate::driver::{absent, taken};
 use crate::naming::{self, Name};
 use crate::report::{self, Group, Volume};
@@ -39,13 +39,7 @@ impl LvmDriver {
         // A group that is not there is a failure, too, and told by what the report lacks.
         match report::read(&output.stdout) {
             Ok(Some(group)) if output.succeeded() => Ok(group),
-            Ok(None) => Err(Error::new(
-                ErrorKind::NotFound,
-                format!(
-                    "there is no volume group {vg}: make one with `vgcreate {vg} DEVICE`, or name another with \
-                     lxc.bdev.lvm.vg"
-                ),
-            )),
+            Ok(None) => Err(no_group(vg, device::has_volumes_of(vg))),
             Err(unreadable) if output.succeeded() => Err(unreadable),
             Ok(Some(_)) | Err(_) => Err(failure(&command, &output)),
         }
@@ -152,7 +146,7 @@ impl LvmDriver {
         Err(match self.group(&name.vg, &tool::with_pools(&names)) {
             Ok(group) if group.volume(&name.lv).is_some_and(|v| !v.is_of(by)) => taken(name),
             Ok(group) => why(&group).unwrap_or_else(|| failure(command, &output)),
-            Err(e) if e.kind() == ErrorKind::NotFound => e,
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Os) => e,
             Err(_) => failure(command, &output),
         })
     }
@@ -223,6 +217,27 @@ impl LvmDriver {
     }
 }
 
+/// What to say of a group that LVM does not find. Of a disk that gives nothing but errors it says nothing else, and where
+/// volumes of the group are active, the group is not gone.
+pub(crate) fn no_group(vg: &str, is_active: bool) -> Error {
+    match is_active {
+        true => Error::new(
+            ErrorKind::Os,
+            format!(
+                "LVM cannot read the volume group {vg}, of which volumes are active: see in `dmesg` whether its disk fails; \
+                 once it works, `vgchange --activate n {vg}` and `vgchange --activate y {vg}` undo what the failure did"
+            ),
+        ),
+        false => Error::new(
+            ErrorKind::NotFound,
+            format!(
+                "there is no volume group {vg}: make one with `vgcreate {vg} DEVICE`, or name another with \
+                 lxc.bdev.lvm.vg"
+            ),
+        ),
+    }
+}
+
 /// The volume `name` of the group, if it is one that can be used.
 fn usable<'g>(group: &'g Group, name: &Name) -> Result<&'g Volume> {
     let volume = group.volume(&name.lv).ok_or_else(|| absent(name))?;
@@ -239,8 +254,8 @@ fn usable<'g>(group: &'g Group, name: &Name) -> Result<&'g Volume> {
     }
 }
 
-/// Why there is no room for a volume of `size` bytes, with figures and what to do; `None` if there is, or if only LVM
-/// can tell.
+/// Why there is no room for a volume of `size` bytes, with figures and what to do, or that its pool has failed; `None`
+/// otherwise, or if only LVM can tell.
 pub(crate) fn no_space(group: &Group, name: &Name, kind: &Kind, size: Bytes) -> Option<Error> {
     let vg = &name.vg;
     let text = match kind {
@@ -257,6 +272,14 @@ pub(crate) fn no_space(group: &Group, name: &Name, kind: &Kind, size: Bytes) -> 
         }
         Kind::Thin { pool } => {
             let row = group.volume(pool)?;
+            if row.has_failed {
+                let text = format!(
+                    "the thin pool {vg}/{pool} has failed, as one does that cannot write its metadata: see in `dmesg` \
+                     whether its disk works; then `vgchange --activate n {vg}` and `vgchange --activate y {vg}` have it \
+                     checked, and `lvconvert --repair {vg}/{pool}` mends what is damaged"
+                );
+                return Some(Error::new(ErrorKind::Os, text));
+            }
             let (data, metadata) = (row.data?, row.metadata.unwrap_or(0));
             let figures = format!(
                 "the thin pool {vg}/{pool} of {} is {} full, its metadata {}",

@@ -113,6 +113,11 @@ pub(crate) fn is_stamped(name: &str) -> bool {
     stamp(name).is_some()
 }
 
+/// `name` without what a transaction added to it.
+pub(crate) fn unstamped(name: &str) -> &str {
+    stamp(name).and_then(|stamp| name.strip_suffix(stamp)).unwrap_or(name)
+}
+
 /// The end of a name that proves whose it is.
 fn stamp(name: &str) -> Option<&str> {
     let stamp = name.get(name.len().checked_sub(STAMP)?..)?;

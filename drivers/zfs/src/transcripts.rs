@@ -7,7 +7,7 @@ use hull_command::{Output, Runner, Script, Streams, Tool, ToolCommand};
 use hull_mount::Access;
 use hull_storage::{
     Bytes, Capacity, CopyOnWrite, Driver, Error, ErrorKind, Locator, Outcome, Placement, Resource, Result,
-    Source, TxId, VolumeSpec,
+    Source, Transfer, TxId, VolumeSpec,
 };
 
 use crate::backend::program::Program;
@@ -290,4 +290,27 @@ fn whose_it_is_and_whether_it_can_be_read() {
     let volume = FOUND.replace("filesystem", "volume");
     let e = with(Script::new().expect(&get, &volume), |d| d.layout(&at("tank/c1"))).unwrap_err();
     assert_eq!(e.kind(), ErrorKind::InvalidInput);
+}
+
+#[test]
+fn what_cannot_be_read_is_named_with_who_knows_more() {
+    use std::os::fd::AsFd;
+    let c1 = "tank/lxc/c1.new-0123456789abcdef";
+    let look = format!("{GET} {c1}");
+    let still = FOUND.replace("readonly\toff", "readonly\ton") + "written\t0\t-\n";
+    let tree = format!("filesystem\t{c1}\t5\t0\t-\nsnapshot\t{c1}@s\t6\t0\t-\n");
+    let sends = |said: &str| {
+        let script = Script::new()
+            .expect(&look, &still)
+            .expect(&look, &still)
+            .expect(&format!("{LIST} {c1}"), &tree)
+            .fail(&format!("zfs send {c1}@s"), 1, said);
+        let to = tempfile::tempfile().unwrap();
+        with(script, |driver| driver.send(&at(c1), None, to.as_fd()).unwrap_err())
+    };
+    let e = sends("warning: cannot send 'tank/lxc/c1@s': Input/output error");
+    one_line(&e);
+    assert!(e.to_string().starts_with("zfs:tank/lxc/c1 cannot be read: `zpool status -v tank` says"), "{e}");
+    let e = sends("warning: cannot send 'tank/lxc/c1@s': Broken pipe");
+    assert!(e.to_string().starts_with("`zfs send"), "{e}");
 }

@@ -10,9 +10,9 @@ use hull_mount::Access;
 use hull_storage::{Error, ErrorKind, Layout, Locator, Result, StreamFormat, Transfer, TxId};
 use rustix::fd::BorrowedFd;
 
-use crate::ZfsDriver;
 use crate::backend::{Asked, Key, When};
 use crate::driver::taken;
+use crate::{NAME, ZfsDriver, naming};
 
 /// The name of the snapshot that a read-only volume equals.
 const STILL: &str = "hull-still";
@@ -68,7 +68,7 @@ impl Transfer for ZfsDriver {
     fn send(&self, at: &Locator, since: Option<&Locator>, to: BorrowedFd<'_>) -> Result<()> {
         let encrypted = self.existing(at, Asked::All)?.1.key != Key::None;
         let since = since.map(|since| self.still(since)).transpose()?;
-        self.backend()?.send(&self.still(at)?, since.as_deref(), encrypted, to)
+        self.backend()?.send(&self.still(at)?, since.as_deref(), encrypted, to).map_err(|e| unreadable(e, at))
     }
 
     fn receive(
@@ -95,6 +95,19 @@ impl Transfer for ZfsDriver {
             Access::ReadWrite => backend.destroy_snapshot(&still, When::Now),
         }
     }
+}
+
+/// A stream that ends because zfs cannot read what it is made of; which files those are, zfs knows.
+fn unreadable(e: Error, at: &Locator) -> Error {
+    // Both implementations say it in the kernel's words; the program has no error number.
+    if !e.to_string().contains("Input/output error") {
+        return e;
+    }
+    let Some(name) = naming::named(at).ok().flatten() else { return e };
+    // A copy is sent from a clone that stands still, of which nobody has heard.
+    let (name, pool) = (naming::unstamped(name), naming::pool(name));
+    let text = format!("{NAME}:{name} cannot be read: `zpool status -v {pool}` says which files are damaged");
+    Error::new(ErrorKind::Os, text).because(e)
 }
 
 /// Whatever else `zfs receive` complains about is the stream.

@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use hull_storage_testkit::conformance;
-use hull_storage_testkit::grounds::zpool;
+use hull_storage_testkit::grounds::{failing_zpool, zpool};
 
 fn main() -> ExitCode {
-    let grounds = ["library", "program"].map(zpool::ground).to_vec();
-    conformance::run_one_by_one(&hull_driver_zfs::REGISTRATION, grounds)
+    let backends = ["library", "program"];
+    let grounds = backends.map(zpool::ground).into_iter().chain(backends.map(failing_zpool::ground));
+    conformance::run_one_by_one(&hull_driver_zfs::REGISTRATION, grounds.collect())
 }

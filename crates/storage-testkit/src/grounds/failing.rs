@@ -1,17 +1,13 @@
 //! A file system whose disk fails when asked to: from one moment on, every read and write is an I/O error.
 //!
-//! The disk is a linear target of the device mapper, which another table, of one error target, takes the place of. What
-//! has been written by then stays, and nothing else gets there: what is to be there afterwards must have been synced, so
-//! operations on this ground are those that survive power cuts.
+//! What is to be there afterwards must have been synced, so operations on this ground are those that survive power cuts.
 
+use std::any::Any;
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
 use std::time::Duration;
 
 use hull_storage::Durability;
@@ -19,7 +15,8 @@ use hull_treefixture::make_file_system;
 use tempfile::TempDir;
 
 use crate::ground::{Ground, GroundInstance, SkipReason, Troubles};
-use crate::grounds::{machine_maps_devices, output};
+use crate::grounds::mapped::{Later, Mapped};
+use crate::grounds::{machine_maps_devices, output, told};
 
 /// How large the file system is; sparse.
 const SIZE: u64 = 2 << 30;
@@ -33,40 +30,33 @@ pub fn ground(kind: &'static str) -> Ground {
 pub fn named(name: &str, kind: &'static str, settings: &'static [(&str, &str)]) -> Ground {
     let make = move || {
         let disk = Arc::new(Disk::new(kind)?);
-        let (dir, failing) = (disk.mounted(), Arc::clone(&disk));
+        let (dir, failing, spoiled) = (disk.mounted(), Arc::clone(&disk), Arc::clone(&disk));
         let troubles = Troubles {
             failing: Some(Arc::new(move |delay| Ok(Box::new(Failing::new(&failing, delay)?)))),
+            unreadable: Some(Arc::new(move |content| Disk::spoil(&spoiled, content))),
             ..Troubles::default()
         };
         let instance =
             GroundInstance::new(dir, disk).with_troubles(troubles).with_durability(Durability::Power);
         Ok(settings.iter().fold(instance, |instance, (key, value)| instance.with_setting(*key, *value)))
     };
-    Ground::new(name, make).with_check(machine_maps_devices).with_only("troubles::a_device_that_fails")
+    Ground::new(name, make).with_check(machine_maps_devices).with_only("troubles::a_")
 }
 
-/// A file system on a mapped device on a loop device. Dropping it removes them.
+/// A file system on a disk that can fail. Dropping it removes them.
 #[derive(Debug)]
 struct Disk {
-    mapped: String,
-    device: String,
+    mapped: Arc<Mapped>,
     directory: TempDir,
 }
 
 impl Disk {
     fn new(kind: &str) -> Result<Self, SkipReason> {
-        static DISKS: AtomicUsize = AtomicUsize::new(0);
-        machine_maps_devices()?;
         let directory = tempfile::Builder::new().prefix("hull-failing-").tempdir_in("/var/tmp")?;
         std::fs::create_dir(directory.path().join("mounted"))?;
-        let image = directory.path().join("disk");
-        File::create(&image)?.set_len(SIZE)?;
-        let device = output(Command::new("losetup").args(["--find", "--show"]).arg(&image))?;
-        let number = DISKS.fetch_add(1, Ordering::Relaxed);
-        let mapped = format!("hull-failing-{}-{number}", std::process::id());
-        let disk = Self { mapped, device: device.trim().to_owned(), directory };
-        disk.map("create", &["--table", &disk.works()])?;
-        make_file_system(kind, &disk.path())?;
+        let mapped = Arc::new(Mapped::new(directory.path(), SIZE)?);
+        let disk = Self { mapped, directory };
+        make_file_system(kind, &disk.mapped.path())?;
         disk.mount()?;
         Ok(disk)
     }
@@ -75,31 +65,21 @@ impl Disk {
         self.directory.path().join("mounted")
     }
 
-    fn path(&self) -> PathBuf {
-        Path::new("/dev/mapper").join(&self.mapped)
-    }
-
     fn mount(&self) -> Result<(), SkipReason> {
-        output(Command::new("mount").arg(self.path()).arg(self.mounted())).map(drop)
+        output(Command::new("mount").arg(self.mapped.path()).arg(self.mounted())).map(drop)
     }
 
     fn unmount(&self) -> Result<(), SkipReason> {
         output(Command::new("umount").arg(self.mounted())).map(drop)
     }
 
-    /// The table, in sectors, with which it works.
-    fn works(&self) -> String {
-        format!("0 {} linear {} 0", SIZE / 512, self.device)
-    }
-
-    fn map(&self, command: &str, arguments: &[&str]) -> Result<(), SkipReason> {
-        output(Command::new("dmsetup").arg(command).arg(&self.mapped).args(arguments)).map(drop)
-    }
-
-    /// Puts the table in place that was loaded before. Nothing is written out first, and nobody waits for the file system,
-    /// which would be able to end what it is at.
-    fn switch(&self) -> Result<(), SkipReason> {
-        self.map("resume", &["--noflush", "--nolockfs"])
+    /// Has what is written there as `content` be unreadable until what it returns is dropped.
+    fn spoil(disk: &Arc<Self>, content: &[u8]) -> io::Result<Box<dyn Any>> {
+        rustix::fs::syncfs(File::open(disk.mounted())?)?;
+        // What has been read stays in memory; proc_sys_vm(5). Others read theirs again, that is all.
+        std::fs::write("/proc/sys/vm/drop_caches", "1")?;
+        disk.mapped.fail_where(content).map_err(told)?;
+        Ok(Box::new(Spoiled(Arc::clone(disk))))
     }
 }
 
@@ -109,10 +89,19 @@ impl Drop for Disk {
             // Something still has a file open, as after a failed test.
             output(Command::new("umount").arg("--lazy").arg(self.mounted())).map(drop)
         });
-        let removed = self.map("remove", &["--retry"]);
-        let detached = output(Command::new("losetup").args(["--detach", &self.device])).map(drop);
-        for left in [unmounted, removed, detached].into_iter().filter_map(Result::err) {
-            eprintln!("something is left of the disk {}: {left}", self.mapped);
+        if let Err(left) = unmounted {
+            eprintln!("something is left of a disk: {left}");
+        }
+    }
+}
+
+/// A disk that fails in places, until this is dropped.
+struct Spoiled(Arc<Disk>);
+
+impl Drop for Spoiled {
+    fn drop(&mut self) {
+        if let Err(why) = self.0.mapped.work() {
+            eprintln!("a disk goes on failing: {why}");
         }
     }
 }
@@ -121,43 +110,23 @@ impl Drop for Disk {
 /// unmounted and mounted.
 struct Failing {
     disk: Arc<Disk>,
-    /// Dropping it tells the thread that nothing needs to fail any longer.
-    stop: Option<mpsc::Sender<()>>,
-    switching: Option<thread::JoinHandle<Result<(), SkipReason>>>,
+    failure: Later,
 }
 
 impl Failing {
     fn new(disk: &Arc<Disk>, delay: Duration) -> io::Result<Self> {
         // What was done before is on the disk.
         rustix::fs::syncfs(File::open(disk.mounted())?)?;
-        let fails = format!("0 {} error", SIZE / 512);
-        disk.map("load", &["--table", &fails]).map_err(told)?;
-        let mut failing = Self { disk: Arc::clone(disk), stop: None, switching: None };
-        if delay.is_zero() {
-            disk.switch().map_err(told)?;
-            return Ok(failing);
-        }
-        let (stop, stopped) = mpsc::channel();
-        let disk = Arc::clone(disk);
-        failing.stop = Some(stop);
-        failing.switching = Some(thread::spawn(move || match stopped.recv_timeout(delay) {
-            Err(RecvTimeoutError::Timeout) => disk.switch(),
-            _ => Ok(()),
-        }));
-        Ok(failing)
+        let failure = disk.mapped.fail_after(delay).map_err(told)?;
+        Ok(Self { disk: Arc::clone(disk), failure })
     }
 
     fn end(&mut self) -> Result<(), SkipReason> {
-        drop(self.stop.take());
-        if let Some(thread) = self.switching.take() {
-            thread.join().map_err(|_| SkipReason("the thread that breaks the disk panicked".into()))??;
-        }
-        // If the time was not over yet, what is loaded is the error table; in no case may the file system write any more.
-        self.disk.map("load", &["--table", &format!("0 {} error", SIZE / 512)])?;
-        self.disk.switch()?;
+        self.failure.end()?;
+        // If the time was not over yet: in no case may the file system write any more.
+        self.disk.mapped.fail()?;
         self.disk.unmount()?;
-        self.disk.map("load", &["--table", &self.disk.works()])?;
-        self.disk.switch()?;
+        self.disk.mapped.work()?;
         self.disk.mount()
     }
 }
@@ -166,11 +135,7 @@ impl Drop for Failing {
     fn drop(&mut self) {
         if let Err(why) = self.end() {
             // The case looks at what is there and fails; it must know why.
-            eprintln!("the file system of {} is not mounted again: {why}", self.disk.mapped);
+            eprintln!("the file system of a disk that failed is not mounted again: {why}");
         }
     }
-}
-
-fn told(reason: SkipReason) -> io::Error {
-    io::Error::other(reason.0)
 }

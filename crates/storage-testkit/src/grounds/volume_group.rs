@@ -1,4 +1,4 @@
-//! A volume group of its own on a loop device over a sparse file.
+//! A volume group of its own on a loop device over a sparse file, or on a disk that fails.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::ground::{Fill, Troubles};
+use crate::grounds::mapped::Mapped;
 use crate::grounds::{machine_maps_devices, output};
 use crate::{Ground, GroundInstance, Pool, SkipReason};
 use tempfile::TempDir;
@@ -70,24 +71,50 @@ pub fn machine() -> Result<(), SkipReason> {
 #[derive(Debug)]
 pub struct VolumeGroup {
     name: String,
-    device: String,
+    disk: Disk,
     directory: TempDir,
+}
+
+/// What a group lies on.
+#[derive(Debug)]
+enum Disk {
+    Loop(String),
+    Failing(Arc<Mapped>),
+}
+
+impl Disk {
+    fn path(&self) -> PathBuf {
+        match self {
+            Self::Loop(device) => device.into(),
+            Self::Failing(mapped) => mapped.path(),
+        }
+    }
 }
 
 impl VolumeGroup {
     /// A group on a loop device. Two runs side by side do not meet: the name holds the process's id.
     pub fn new() -> Result<Self, SkipReason> {
-        static GROUPS: AtomicUsize = AtomicUsize::new(0);
-        machine()?;
-        // Not where other tests are: before Linux 6.6 a tmpfs keeps no extended attributes, which the suite copies.
-        let directory = tempfile::Builder::new().prefix("hull-lvm-").tempdir_in("/var/tmp")?;
+        let directory = directory()?;
         let disk = directory.path().join("disk");
         std::fs::File::create(&disk)?.set_len(DISK)?;
         let device = output(Command::new("losetup").args(["--find", "--show"]).arg(&disk))?;
+        Self::on(Disk::Loop(device.trim().to_owned()), directory)
+    }
+
+    /// A group on a disk of `size` bytes that fails when it is asked to.
+    pub(super) fn on_a_failing_disk(size: u64) -> Result<(Self, Arc<Mapped>), SkipReason> {
+        let directory = directory()?;
+        let mapped = Arc::new(Mapped::new(directory.path(), size)?);
+        Ok((Self::on(Disk::Failing(Arc::clone(&mapped)), directory)?, mapped))
+    }
+
+    fn on(disk: Disk, directory: TempDir) -> Result<Self, SkipReason> {
+        static GROUPS: AtomicUsize = AtomicUsize::new(0);
         let number = GROUPS.fetch_add(1, Ordering::Relaxed);
         let name = format!("hull-test-{}-{number}", std::process::id());
-        let group = Self { name, device: device.trim().to_owned(), directory };
-        group.run("vgcreate", &["--physicalextentsize", "1m"], &[&group.device])?;
+        let group = Self { name, disk, directory };
+        let path = group.disk.path();
+        group.run("vgcreate", &["--physicalextentsize", "1m"], &[&*path.to_string_lossy()])?;
         Ok(group)
     }
 
@@ -108,7 +135,7 @@ impl VolumeGroup {
         Ok(said.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect())
     }
 
-    fn into_ground(self, fstype: &str, size: u64) -> Result<GroundInstance, SkipReason> {
+    pub(super) fn into_ground(self, fstype: &str, size: u64) -> Result<GroundInstance, SkipReason> {
         let dir: PathBuf = self.directory.path().join("scratch");
         std::fs::create_dir(&dir)?;
         let (listed, cleared, measured) = (self.name.clone(), self.name.clone(), self.name.clone());
@@ -132,16 +159,27 @@ impl VolumeGroup {
 
 impl Drop for VolumeGroup {
     fn drop(&mut self) {
-        for (program, arguments) in [
-            ("vgremove", &["--quiet", "--force", "--force", "--yes", &self.name][..]),
-            ("pvremove", &["--quiet", "--yes", &self.device]),
-            ("losetup", &["--detach", &self.device]),
-        ] {
+        let path = self.disk.path().to_string_lossy().into_owned();
+        let mut steps = vec![
+            ("vgremove", vec!["--quiet", "--force", "--force", "--yes", &self.name]),
+            ("pvremove", vec!["--quiet", "--yes", &path]),
+        ];
+        if let Disk::Loop(device) = &self.disk {
+            steps.push(("losetup", vec!["--detach", device]));
+        }
+        for (program, arguments) in steps {
             if let Err(reason) = output(Command::new(program).args(arguments)) {
                 eprintln!("the volume group {} stays: {reason}", self.name);
             }
         }
     }
+}
+
+/// Where a group's content is. Not where other tests are: before Linux 6.6 a tmpfs keeps no extended attributes, which the
+/// suite copies.
+fn directory() -> Result<TempDir, SkipReason> {
+    machine()?;
+    Ok(tempfile::Builder::new().prefix("hull-lvm-").tempdir_in("/var/tmp")?)
 }
 
 /// A volume that takes all space but some; it goes when this is dropped.

@@ -7,31 +7,51 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::ground::{Fill, Troubles};
+use crate::grounds::mapped::Mapped;
 use crate::{Ground, GroundInstance, Pool, SkipReason};
 
 /// A pool that is destroyed when dropped.
 #[derive(Debug)]
 pub struct TestPool {
     name: String,
+    /// What it lies on, which goes after it.
+    _disk: Option<Arc<Mapped>>,
     dir: tempfile::TempDir,
 }
 
 impl TestPool {
     /// Makes one, or says why there can be none.
     pub fn new() -> Result<Self, SkipReason> {
-        static POOLS: AtomicUsize = AtomicUsize::new(0);
         possible()?;
         let dir = tempfile::tempdir()?;
         let image = dir.path().join("pool.img");
         File::create(&image)?.set_len(2 << 30)?;
+        Self::on(&image, None, dir)
+    }
+
+    /// Makes one on a disk of `size` bytes that fails when it is asked to.
+    pub(super) fn on_a_failing_disk(size: u64) -> Result<(Self, Arc<Mapped>), SkipReason> {
+        possible()?;
+        let dir = tempfile::Builder::new().prefix("hull-failing-").tempdir_in("/var/tmp")?;
+        let disk = Arc::new(Mapped::new(dir.path(), size)?);
+        Ok((Self::on(&disk.path(), Some(Arc::clone(&disk)), dir)?, disk))
+    }
+
+    fn on(path: &Path, disk: Option<Arc<Mapped>>, dir: tempfile::TempDir) -> Result<Self, SkipReason> {
+        static POOLS: AtomicUsize = AtomicUsize::new(0);
         let number = POOLS.fetch_add(1, Ordering::Relaxed);
-        let pool = Self { name: format!("hull{}t{number}", std::process::id()), dir };
+        let pool = Self { name: format!("hull{}t{number}", std::process::id()), _disk: disk, dir };
         // Without compression, so that sizes can be foretold; in no cache file, so that nothing imports it again.
         let arguments = "create -o cachefile=none -O compression=off -O mountpoint=none";
         let arguments = arguments.split(' ').chain([pool.name.as_str()]).map(Into::into);
-        run("zpool", arguments.chain([image.into_os_string()]))?;
+        run("zpool", arguments.chain([path.as_os_str().to_owned()]))?;
         run("zfs", ["create", &pool.root()])?;
         Ok(pool)
+    }
+
+    /// What it is called.
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     /// The dataset that volumes are made in.
@@ -77,23 +97,27 @@ pub fn ground(backend: &'static str) -> Ground {
     let stride = if backend == "library" { 4 } else { 9 };
     Ground::new(backend, move || {
         let pool = TestPool::new()?;
-        // Not in /tmp, which may be a tmpfs without extended attributes: trees that have some are copied from there.
-        let scratch = tempfile::tempdir_in("/var/tmp")?;
-        let (dir, root) = (scratch.path().to_path_buf(), pool.root());
-        let (listed, cleared, measured) = (root.clone(), root.clone(), pool.name.clone());
-        let volumes = Pool::new(&root, move || list(&listed), move |prefix| clear(&cleared, prefix));
-        let volumes = volumes.with_free(move || available(&measured));
         let filled = pool.name.clone();
         let full: Arc<Fill> = Arc::new(move |left| Ok(Box::new(Reserved::new(&filled, left)?)));
         let troubles = Troubles { full: Some(full), ..Troubles::default() };
-        Ok(GroundInstance::new(dir, (scratch, pool))
-            .with_setting("lxc.bdev.zfs.root", root)
-            .with_setting("hull.zfs.backend", backend)
-            .with_troubles(troubles)
-            .with_pool(volumes))
+        Ok(instance(pool, backend)?.with_troubles(troubles))
     })
     .with_check(possible)
     .with_stride(stride)
+}
+
+/// What a ground in `pool` is made of.
+pub(super) fn instance(pool: TestPool, backend: &str) -> Result<GroundInstance, SkipReason> {
+    // Not in /tmp, which may be a tmpfs without extended attributes: trees that have some are copied from there.
+    let scratch = tempfile::tempdir_in("/var/tmp")?;
+    let (dir, root) = (scratch.path().to_path_buf(), pool.root());
+    let (listed, cleared, measured) = (root.clone(), root.clone(), pool.name.clone());
+    let volumes = Pool::new(&root, move || list(&listed), move |prefix| clear(&cleared, prefix));
+    let volumes = volumes.with_free(move || available(&measured));
+    Ok(GroundInstance::new(dir, (scratch, pool))
+        .with_setting("lxc.bdev.zfs.root", root)
+        .with_setting("hull.zfs.backend", backend)
+        .with_pool(volumes))
 }
 
 /// How many bytes are left for the dataset, when all that was written has taken its place.
