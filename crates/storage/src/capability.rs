@@ -17,7 +17,7 @@ pub struct Capabilities {
     pub unprivileged: bool,
     /// Creation tags its maker, so [`crate::Driver::made_by`] can answer without a name.
     pub tags_owner: bool,
-    /// The same of clones and snapshots, whatever else the store makes.
+    /// The same of clones and snapshots alone. What is made beside one has a name that tells, as beside a staged clone.
     pub tags_clones: bool,
 }
 

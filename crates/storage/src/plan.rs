@@ -183,7 +183,7 @@ impl Plan {
         let can = driver.capabilities();
         // What bears the transaction's tag needs no name that does.
         let layout = match content {
-            Content::Of { from, method: Method::Clone(_), access } if can.tags_owner || can.tags_clones => {
+            Content::Of { from, method: Method::Clone(_), access } if can.tags_clones => {
                 driver.require_ready()?;
                 // What is made beside a clone has no tag, but keeps the name that it would have beside a staged one.
                 let at = driver.moved(&driver.new_layout(&to.staged(tx), Some(from.at))?, to)?;
