@@ -51,7 +51,9 @@ impl Ground {
         if POOLS.contains(&kind) {
             fs::create_dir(point.join("lxc")).map_err(cannot)?;
             fs::create_dir(point.join("lvm")).map_err(cannot)?;
-            let text = "activation {\n\tauto_set_activation_skip = 0\n}\n";
+            // Hull's programs see no environment and read the machine's: what the others read must take as long.
+            let machine = fs::read_to_string("/etc/lvm/lvm.conf").unwrap_or_default();
+            let text = format!("{machine}\nactivation {{\n\tauto_set_activation_skip = 0\n}}\n");
             fs::write(point.join("lvm/lvm.conf"), text).map_err(cannot)?;
             return Ok(Self { kind, point, pool: Some(Pool::new(kind, &image)?) });
         }

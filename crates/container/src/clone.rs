@@ -7,8 +7,8 @@ use hull_mount::Access;
 use hull_storage::host::patch;
 use hull_storage::lock::Kind;
 use hull_storage::{
-    CloneMode, DriverName, Error, ErrorKind, Locator, Method, Placement, Plan, Result, Still, Tie, TxId,
-    files,
+    CloneMode, DriverName, Error, ErrorKind, Locator, Method, Placement, Plan, Result, Still, Tie,
+    Transaction, TxId, files,
 };
 
 use crate::config::{Rewrite, rewritten};
@@ -69,11 +69,9 @@ pub(crate) struct Decided {
     pub config: Config,
 }
 
-impl Decided {
-    /// Whether the source must be kept for the clone's sake.
-    fn is_tied(&self) -> bool {
-        matches!(self.method, Some(Method::Clone(offer)) if offer.tie == Tie::Unguarded)
-    }
+/// Whether the source must be kept for the sake of a clone that is made so.
+fn is_tied(method: Option<Method>) -> bool {
+    matches!(method, Some(Method::Clone(offer)) if offer.tie == Tie::Unguarded)
 }
 
 impl Container<'_> {
@@ -124,8 +122,7 @@ impl Container<'_> {
             return Ok(made);
         }
         // Whether the clone is tied to its sources is decided again inside; the lists are locked before.
-        let tied = self.decide_clone(new, request, extra, TxId(0))?.is_tied();
-        let sources = if tied { self.sources_of_a_clone()? } else { Vec::new() };
+        let sources = if self.would_be_tied(new, request)? { self.sources_of_a_clone()? } else { Vec::new() };
         let _lists = dependents::lock(self.all, &sources, &mut made.warnings)?;
         self.all.store().transact("copy", |tx| {
             let decided = self.decide_clone(new, request, extra, tx.id())?;
@@ -139,7 +136,7 @@ impl Container<'_> {
                 }
                 _ => tx.perform(decided.plan)?,
             }
-            self.finish_clone(new, made.at.as_ref(), &decided.config, request)
+            self.finish_clone(tx, new, made.at.as_ref(), &decided.config, request)
         })?;
         made.warnings.extend(self.all.leftovers());
         Ok(made)
@@ -153,6 +150,15 @@ impl Container<'_> {
         }
         let first = self.lock(Kind::Shared)?;
         Ok([first, new.lock(Kind::Exclusive)?])
+    }
+
+    /// Whether the clone will be tied to this container, as far as its store can tell; what else there is to say against
+    /// it, [`Container::decide_clone`] says.
+    fn would_be_tied(&self, new: &Container<'_>, request: &CloneRequest) -> Result<bool> {
+        let Some(from) = self.rootfs_of(&self.config()?)? else { return Ok(false) };
+        let to = Placement::in_home(new.home(), new.pool_name());
+        let method = self.all.store().method(&from, request.store, &to, request.mode, Access::ReadWrite);
+        Ok(is_tied(method.ok().map(|(_, method)| method)))
     }
 
     pub(crate) fn decide_clone(
@@ -188,7 +194,7 @@ impl Container<'_> {
         for (name, content) in extra {
             plan.add_file(&new.home().join(name), content.clone(), 0o640);
         }
-        if matches!(method, Some(Method::Clone(offer)) if offer.tie == Tie::Unguarded) {
+        if is_tied(method) {
             dependents::record(&mut plan, new, &self.sources_of_a_clone()?)?;
         }
         plan.append(volume);
@@ -235,6 +241,7 @@ impl Container<'_> {
     /// What happens inside the clone before it counts as made.
     fn finish_clone(
         &self,
+        tx: &mut Transaction<'_>,
         new: &Container<'_>,
         at: Option<&Locator>,
         config: &Config,
@@ -253,7 +260,8 @@ impl Container<'_> {
         }
         let volume = self.all.store().activate_to_fill(at)?;
         if !request.keep_name {
-            patch::overwrite(&volume, "etc", "hostname", format!("{}\n", request.name).as_bytes())?;
+            let name = format!("{}\n", request.name);
+            patch::overwrite_and(&volume, "etc", "hostname", name.as_bytes(), || tx.seal())?;
         }
         if occasion.is_awaited() {
             occasion.run_mounted(&volume)?;

@@ -17,6 +17,8 @@ pub struct Capabilities {
     pub unprivileged: bool,
     /// Creation tags its maker, so [`crate::Driver::made_by`] can answer without a name.
     pub tags_owner: bool,
+    /// The same of clones and snapshots alone. What is made beside one has a name that tells, as beside a staged clone.
+    pub tags_clones: bool,
 }
 
 impl Capabilities {
@@ -28,6 +30,7 @@ impl Capabilities {
         idmapped_mounts: false,
         unprivileged: false,
         tags_owner: false,
+        tags_clones: false,
     };
 
     /// The facts with [`Self::standalone`] set to `value`.
@@ -69,6 +72,13 @@ impl Capabilities {
     #[must_use]
     pub const fn tags_owner(mut self, value: bool) -> Self {
         self.tags_owner = value;
+        self
+    }
+
+    /// The facts with [`Self::tags_clones`] set to `value`.
+    #[must_use]
+    pub const fn tags_clones(mut self, value: bool) -> Self {
+        self.tags_clones = value;
         self
     }
 }

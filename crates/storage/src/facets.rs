@@ -27,6 +27,14 @@ pub trait CopyOnWrite {
         let _ = (to, access, by);
         Ok(())
     }
+
+    /// Does what else is to be done for the clone that was made at `to` and may wait until its owner has written to it: a
+    /// store that waits for its disks at every act waits for all of it once. Called once, before the transaction commits;
+    /// should that not come, the clone is undone. It may have another name by then, not so what lies beside it.
+    fn seal_clone(&self, to: &Layout, access: Access, by: TxId) -> Result<()> {
+        let _ = (to, access, by);
+        Ok(())
+    }
 }
 
 /// A volume's size (where it is a block device) or the limit on what it may hold (where it is a quota).

@@ -171,7 +171,8 @@ impl Plan {
             && self.steps.iter().all(|s| matches!(s, Step::Move { .. } | Step::Write { .. }))
     }
 
-    /// Makes a volume at `to`: under a staged name first, then moved into place. Returns where it will be.
+    /// Makes a volume at `to`: under a staged name first, then moved into place; at once, where what is made is
+    /// tagged. Returns where it will be.
     pub fn make(
         &mut self,
         driver: &dyn Driver,
@@ -179,11 +180,19 @@ impl Plan {
         content: Content<'_>,
         tx: TxId,
     ) -> Result<Locator> {
-        if !driver.capabilities().tags_owner {
-            return self.make_aside(driver, to, content, tx);
-        }
-        // What it makes bears the transaction's tag, so it needs no name that does.
-        let layout = self.make_at(driver, to, content, tx)?;
+        let can = driver.capabilities();
+        // What bears the transaction's tag needs no name that does.
+        let layout = match content {
+            Content::Of { from, method: Method::Clone(_), access } if can.tags_clones => {
+                driver.require_ready()?;
+                // What is made beside a clone has no tag, but keeps the name that it would have beside a staged one.
+                let at = driver.moved(&driver.new_layout(&to.staged(tx), Some(from.at))?, to)?;
+                self.steps.push(clone_step(from, &at, access));
+                at
+            }
+            _ if can.tags_owner => self.make_at(driver, to, content, tx)?,
+            _ => return self.make_aside(driver, to, content, tx),
+        };
         refuse_unspeakable(&layout.at)?;
         Ok(layout.at)
     }
@@ -226,8 +235,7 @@ impl Plan {
             }
             Content::Of { from, method: Method::Clone(_), access } => {
                 let at = driver.new_layout(to, Some(from.at))?;
-                let writable = access == Access::ReadWrite;
-                self.steps.push(Step::Clone { from: from.at.clone(), at: at.clone(), writable });
+                self.steps.push(clone_step(from, &at, access));
                 at
             }
             Content::Of { from, method: Method::TreeCopy, .. } => {
@@ -360,6 +368,10 @@ impl Plan {
     pub fn add_file(&mut self, file: &Path, content: Vec<u8>, mode: u32) {
         self.steps.push(Step::Write { file: file.to_path_buf(), old: None, new: Some(content), mode });
     }
+}
+
+fn clone_step(from: Source<'_>, at: &Layout, access: Access) -> Step {
+    Step::Clone { from: from.at.clone(), at: at.clone(), writable: access == Access::ReadWrite }
 }
 
 /// Whether every part of `layout` lies in the directory `home`, and so goes where it goes.

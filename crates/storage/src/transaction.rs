@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! for each step: save "begun = i" durably, do step i
+//! seal the clones
 //! save "committed" durably → finish homes, patch volumes, reclaim the doomed → erase the record
 //! what is doomed and takes long: save "reclaiming", give the record up; whoever adopts it reclaims the rest
 //! undo, newest first; after each undone step save "begun = i-1"; recovery = rollback = `settle`
@@ -26,6 +27,8 @@ use crate::stream;
 pub struct Transaction<'s> {
     store: &'s Store,
     record: Record,
+    /// How many steps have been sealed.
+    sealed: usize,
 }
 
 impl Transaction<'_> {
@@ -55,6 +58,18 @@ impl Transaction<'_> {
             self.store.reserving(&self.record.plan, || self.store.perform(step, self.record.id, still))?;
             self.store.host().persist(step)?;
         }
+        Ok(())
+    }
+
+    /// Does what stores have left to do for the clones made so far. What is committed is sealed; an owner who has just
+    /// written to a clone may ask for it before he unmounts it, so that the store's disks are waited for once.
+    pub fn seal(&mut self) -> Result<()> {
+        for step in &self.record.plan.steps[self.sealed..self.record.begun] {
+            if let Step::Clone { at, writable, .. } = step {
+                self.store.clones(at)?.seal_clone(at, access(*writable), self.record.id)?;
+            }
+        }
+        self.sealed = self.record.begun;
         Ok(())
     }
 
@@ -93,8 +108,8 @@ impl Store {
     ) -> Result<T> {
         let id = self.journal().next_id()?;
         let record = Record::new(id, operation);
-        let mut transaction = Transaction { store: self, record };
-        let done = body(&mut transaction);
+        let mut transaction = Transaction { store: self, record, sealed: 0 };
+        let done = body(&mut transaction).and_then(|value| transaction.seal().map(|()| value));
         let mut record = transaction.record;
         if record.plan.steps.is_empty() {
             return done.map_err(|e| e.during(operation));
@@ -227,11 +242,16 @@ impl Store {
     fn undo(&self, step: &Step, by: TxId, certain: bool) -> Result<()> {
         match step {
             Step::MakeHome { home, .. } => self.host().unmake_home(home, by),
+            Step::Clone { at, .. } => {
+                let can = self.driver(at.at.driver())?.capabilities();
+                self.unmake(at, can.tags_owner || can.tags_clones, by)
+            }
             Step::Create { at, .. }
-            | Step::Clone { at, .. }
             | Step::CreateBlocks { at, .. }
             | Step::Receive { at, .. }
-            | Step::Import { at, .. } => self.unmake(at, by),
+            | Step::Import { at, .. } => {
+                self.unmake(at, self.driver(at.at.driver())?.capabilities().tags_owner, by)
+            }
             // The volume it filled goes with the step that made it.
             Step::Fill { .. } | Step::FillBlocks { .. } => Ok(()),
             Step::Move { from, to } => {
@@ -296,13 +316,12 @@ impl Store {
         Ok(Some(record))
     }
 
-    /// Deletes what this transaction made, as far as it did: a tagging driver makes a volume under its final name,
-    /// where somebody else's may stand, and a thing without our tag is none that we made.
-    fn unmake(&self, what: &Layout, by: TxId) -> Result<()> {
+    /// Deletes what this transaction made, as far as it did. What is `tagged` is made under its final name, where somebody
+    /// else's may stand, and a thing without our tag is none that we made.
+    fn unmake(&self, what: &Layout, tagged: bool, by: TxId) -> Result<()> {
         let driver = self.driver(what.at.driver())?;
-        let tags = driver.capabilities().tags_owner;
         for part in what.parts.iter().rev() {
-            if !tags || driver.made_by(part, by)? {
+            if !tagged || driver.made_by(part, by)? {
                 reclaim_part(driver, part, by, &())?;
             }
         }

@@ -188,6 +188,23 @@ impl Libzfs {
     ///
     /// All that it sees is of one moment. `ENOENT`: there is no such pool.
     pub fn ask(&self, pool: &str, program: &str, arguments: &[(&str, &str)]) -> Result<String> {
+        self.run(b"lzc_channel_program_nosync\0", "a look into", pool, program, arguments)
+    }
+
+    /// [`Libzfs::ask`] with a program that may change things: all that it does is in one transaction group of the pool, and
+    /// on its disks when this returns.
+    pub fn tell(&self, pool: &str, program: &str, arguments: &[(&str, &str)]) -> Result<String> {
+        self.run(b"lzc_channel_program\0", "acts in", pool, program, arguments)
+    }
+
+    fn run(
+        &self,
+        call: &[u8],
+        what: &str,
+        pool: &str,
+        program: &str,
+        arguments: &[(&str, &str)],
+    ) -> Result<String> {
         type Run = unsafe extern "C" fn(*const c_char, *const c_char, u64, u64, List, *mut List) -> c_int;
         type Lookup = unsafe extern "C" fn(List, *const c_char, *mut *const c_char) -> c_int;
         /// The most that the kernel allows.
@@ -197,9 +214,9 @@ impl Libzfs {
         let values: Vec<_> = arguments.iter().map(|&(key, value)| (key, Value::Text(value))).collect();
         let list = Pairs::of(self, &values)?;
         let mut answer = Pairs::none(self);
-        // SAFETY: the symbol has this type since 0.8; texts and list live over the call; `answer` is freed once.
+        // SAFETY: both symbols have this type since 0.8; texts and list live over the call; `answer` is freed once.
         let result = unsafe {
-            self.core::<Run>(b"lzc_channel_program_nosync\0")?(
+            self.core::<Run>(call)?(
                 name.as_ptr(),
                 lines.as_ptr(),
                 INSTRUCTIONS,
@@ -226,11 +243,11 @@ impl Libzfs {
         if result != 0 {
             let said = found(c"error")?.unwrap_or_default();
             let said = said.lines().next().unwrap_or_default();
-            return check(result, || format!("a look into the pool {pool} {said}").trim_end().to_owned())
+            return check(result, || format!("{what} the pool {pool} {said}").trim_end().to_owned())
                 .map(|()| String::new());
         }
         found(c"return")?
-            .ok_or_else(|| Error::new(format!("a look into the pool {pool} returned no text"), Errno::PROTO))
+            .ok_or_else(|| Error::new(format!("{what} the pool {pool} returned no text"), Errno::PROTO))
     }
 
     /// # Safety

@@ -9,9 +9,9 @@ use hull_storage::{
 use crate::device::{Device, Makeup};
 use crate::driver::require_one_group;
 use crate::naming::{self, Name};
-use crate::tool::{self, Kind};
+use crate::tool::{self, Kind, Room};
 use crate::volumes::no_space;
-use crate::{LvmDriver, NAME};
+use crate::{LvmDriver, NAME, report};
 
 impl CopyOnWrite for LvmDriver {
     /// Clones volumes of its own into their own group. LVM makes no snapshot of a thick snapshot.
@@ -46,7 +46,10 @@ impl CopyOnWrite for LvmDriver {
         // What needs a change is made writable first.
         let first = if as_it_is { access } else { Access::ReadWrite };
         let command = match tie {
-            Tie::None => tool::thin_snapshot(&source, &target.lv, first, by),
+            Tie::None => {
+                let room = self.room_seen(seen.device.as_ref());
+                tool::thin_snapshot(&source, &target.lv, first, by, room)
+            }
             _ => tool::thick_snapshot(&source, &target.lv, first, by),
         };
         let device = self.making(&command, &target, by, &[&source.lv], |group| {
@@ -65,6 +68,20 @@ impl CopyOnWrite for LvmDriver {
             self.forbid_writing(&target, &device)?;
         }
         Ok(())
+    }
+}
+
+impl LvmDriver {
+    /// Asks the kernel whether the pool of a thin volume has room; where it does not tell, or the pool is full, LVM shall.
+    fn room_seen(&self, device: Option<&Device>) -> Room {
+        let filled = || {
+            let output = self.runner.attempt(&tool::pool_status(&device?.pool()?)).ok()?;
+            report::filled(&output.text()).filter(|_| output.succeeded())
+        };
+        match filled() {
+            Some(filled) if filled < u32::from(tool::FULL) * 100 => Room::Seen,
+            _ => Room::Unseen,
+        }
     }
 }
 

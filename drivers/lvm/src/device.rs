@@ -98,6 +98,11 @@ impl Device {
         makeup(&own, &below(&self.sys, &own))
     }
 
+    /// The device mapper's name of the thin pool that its blocks are of.
+    pub(crate) fn pool(&self) -> Option<String> {
+        pool_below(&self.sys, &self.uuid()?)
+    }
+
     /// Whether it is mounted, in whatever mount namespace, or held by a program in the same way.
     pub(crate) fn is_held(&self) -> Result<bool> {
         for _ in 0..HELD_TRIES {
@@ -174,6 +179,18 @@ fn below(sys: &Path, own: &str) -> Vec<String> {
         all.push(uuid);
     }
     all
+}
+
+/// The name of the thin pool among the devices below the one with the UUID `own`, or below the hidden half of an origin.
+fn pool_below(sys: &Path, own: &str) -> Option<String> {
+    let real = format!("{own}-real");
+    fs::read_dir(sys.join("slaves")).ok()?.flatten().find_map(|entry| {
+        match attribute(&entry.path(), "dm/uuid")? {
+            uuid if uuid.ends_with("-tpool") => attribute(&entry.path(), "dm/name"),
+            uuid if !own.is_empty() && uuid == real => pool_below(&entry.path(), ""),
+            _ => None,
+        }
+    })
 }
 
 fn attribute(sys: &Path, name: &str) -> Option<String> {

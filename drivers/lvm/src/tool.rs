@@ -15,6 +15,8 @@ const LVEXTEND: Tool = Tool { program: "lvextend", package: PACKAGE };
 const LVREDUCE: Tool = Tool { program: "lvreduce", package: PACKAGE };
 const VGMKNODES: Tool = Tool { program: "vgmknodes", package: PACKAGE };
 
+const DMSETUP: Tool = Tool { program: "dmsetup", package: "dmsetup" };
+
 /// The tag on every volume that Hull made.
 pub(crate) const OURS: &str = "hull";
 
@@ -23,9 +25,19 @@ pub(crate) fn tag_of(tx: TxId) -> String {
     format!("hull.tx.{tx}")
 }
 
-/// How full, in percent, a thin pool may be for Hull to make another volume in it. lvcreate(8) itself looks, under
-/// the lock of its group; by default it would take a pool that has nothing left but its last block.
+/// How full, in percent, a thin pool may be for Hull to make another volume in it. lvcreate(8) itself would take a pool that
+/// has nothing left but its last block.
 pub(crate) const FULL: u8 = 95;
+
+/// Who sees to it that a thin pool is not [`FULL`]. Of its metadata lvcreate(8) always does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// Somebody just has. What is made takes no block of the pool.
+    Seen,
+    /// lvcreate(8), under the lock of its group, which is told so by a setting: then it reads all settings again, looks at
+    /// all devices anew, and takes a quarter longer.
+    Unseen,
+}
 
 /// What a new volume is made in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +55,7 @@ pub(crate) enum Kind {
 pub(crate) fn create(name: &Name, kind: &Kind, size: Bytes, by: TxId) -> ToolCommand {
     // LVM takes multiples of 512 only, and rounds up to its extents itself.
     let size = format!("{}b", size.0.next_multiple_of(512));
-    let command = making(by).args(["--wipesignatures", "y"]);
+    let command = making(by, Room::Unseen).args(["--wipesignatures", "y"]);
     let command = match kind {
         Kind::Thin { pool } => command.args(["--thinpool", pool, "--virtualsize", &size]),
         Kind::Thick => command.args(["--zero", "y", "--size", &size]),
@@ -52,25 +64,32 @@ pub(crate) fn create(name: &Name, kind: &Kind, size: Bytes, by: TxId) -> ToolCom
 }
 
 /// Makes a clone of a thin volume, active at once: LVM would have snapshots wait to be activated by hand.
-pub(crate) fn thin_snapshot(from: &Name, lv: &str, access: Access, by: TxId) -> ToolCommand {
-    let command = making(by).args(["--snapshot", "--setactivationskip", "n"]);
+pub(crate) fn thin_snapshot(from: &Name, lv: &str, access: Access, by: TxId, room: Room) -> ToolCommand {
+    let command = making(by, room).args(["--snapshot", "--setactivationskip", "n"]);
     permitting(command, access).args(["--name", lv]).arg(from.to_string())
 }
 
 /// Makes a clone of a thick volume, with room for every block of it to change.
 pub(crate) fn thick_snapshot(from: &Name, lv: &str, access: Access, by: TxId) -> ToolCommand {
-    let command = making(by).args(["--snapshot", "--extents", "100%ORIGIN"]);
+    let command = making(by, Room::Unseen).args(["--snapshot", "--extents", "100%ORIGIN"]);
     permitting(command, access).args(["--name", lv]).arg(from.to_string())
 }
 
-fn making(by: TxId) -> ToolCommand {
-    let limit = format!("activation/thin_pool_autoextend_threshold={FULL}");
-    ToolCommand::new(LVCREATE).args(["--quiet", "--yes", "--config", &limit]).args([
-        "--addtag",
-        OURS,
-        "--addtag",
-        &tag_of(by),
-    ])
+fn making(by: TxId, room: Room) -> ToolCommand {
+    let command = ToolCommand::new(LVCREATE).args(["--quiet", "--yes"]);
+    let command = match room {
+        Room::Seen => command,
+        Room::Unseen => {
+            command.args(["--config", &format!("activation/thin_pool_autoextend_threshold={FULL}")])
+        }
+    };
+    command.args(["--addtag", OURS, "--addtag", &tag_of(by)])
+}
+
+/// Asks the kernel how full the thin pool is that the device mapper calls `device`. The kernel need not write the pool's
+/// metadata out for that: what has been taken since is counted, and what has been given back is not yet.
+pub(crate) fn pool_status(device: &str) -> ToolCommand {
+    ToolCommand::new(DMSETUP).args(["status", "--noflush", "--target", "thin-pool", device])
 }
 
 fn permitting(command: ToolCommand, access: Access) -> ToolCommand {
@@ -188,13 +207,16 @@ mod tests {
                 format!("{made} --wipesignatures y --zero y --size 1024b --name c1 vg"),
             ),
             (
-                thin_snapshot(&name(), "c2", Access::ReadWrite, TX),
+                thin_snapshot(&name(), "c2", Access::ReadWrite, TX, Room::Unseen),
                 format!("{made} --snapshot --setactivationskip n --name c2 vg/c1"),
             ),
             (
-                thin_snapshot(&name(), "c2", Access::ReadOnly, TX),
-                format!("{made} --snapshot --setactivationskip n --permission r --name c2 vg/c1"),
+                thin_snapshot(&name(), "c2", Access::ReadOnly, TX, Room::Seen),
+                "lvcreate --quiet --yes --addtag hull --addtag hull.tx.0000000000000abc --snapshot \
+                 --setactivationskip n --permission r --name c2 vg/c1"
+                    .into(),
             ),
+            (pool_status("vg-lxc-tpool"), "dmsetup status --noflush --target thin-pool vg-lxc-tpool".into()),
             (
                 thick_snapshot(&name(), "c2", Access::ReadWrite, TX),
                 format!("{made} --snapshot --extents 100%ORIGIN --name c2 vg/c1"),

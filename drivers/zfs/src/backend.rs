@@ -9,7 +9,7 @@ pub(crate) mod program;
 use std::fmt;
 
 use hull_command::{Runner, System};
-use hull_storage::{Error, ErrorKind, Result};
+use hull_storage::{Error, ErrorKind, Result, TxId};
 use rustix::fd::BorrowedFd;
 
 /// The user property that says which transaction made a dataset. It counts only where it is the dataset's own: a child
@@ -37,6 +37,8 @@ pub(crate) struct Dataset {
     pub(crate) mountpoint: Option<String>,
     /// Whether Hull made it.
     pub(crate) ours: bool,
+    /// The transaction that made it, if its property says so.
+    pub(crate) by: Option<TxId>,
     /// Whether somebody has said here or above how extended attributes are kept.
     pub(crate) says_xattr: bool,
     /// Whether somebody has said here or above which access control lists there are.
@@ -53,6 +55,8 @@ pub(crate) enum Asked {
     Kind,
     /// What mounting needs: `read_only` and `key`.
     Mounting,
+    /// `key`.
+    Key,
     /// `size`.
     Size,
     /// What a dataset in it inherits: `says_xattr` and `says_acltype`.
@@ -61,19 +65,23 @@ pub(crate) enum Asked {
     Mountpoint,
     /// What is shown of a volume: `ours`, `read_only`, `size` and `origin`.
     Shown,
+    /// Who made it: `by` and `origin`.
+    Maker,
 }
 
 impl Asked {
-    /// The properties to be looked at; the kind always is.
+    /// The properties to be looked at.
     pub(crate) fn properties(self) -> &'static [&'static str] {
         match self {
             Self::All => &LOOKED_AT,
             Self::Kind => &["type"],
             Self::Mounting => &["type", "readonly", "keystatus"],
+            Self::Key => &["keystatus"],
             Self::Size => &["type", "refquota"],
             Self::Inherited => &["type", "xattr", "acltype"],
             Self::Mountpoint => &["type", "mountpoint"],
             Self::Shown => &["type", MADE_BY, "readonly", "refquota", "origin"],
+            Self::Maker => &["type", MADE_BY, "origin"],
         }
     }
 }
@@ -158,6 +166,12 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync {
     fn destroy(&self, dataset: &str) -> Result<()>;
     /// Removes a snapshot, now or when its last clone and hold go; gone already is success.
     fn destroy_snapshot(&self, snapshot: &str, when: When) -> Result<()>;
+    /// Lets a snapshot that has a clone go with it, and makes the snapshot `also`. Where acts cannot be joined to one, these
+    /// are two.
+    fn leave_to_clone(&self, snapshot: &str, also: Option<&str>) -> Result<()> {
+        self.destroy_snapshot(snapshot, When::Unneeded)?;
+        also.map_or(Ok(()), |also| self.snapshot(also))
+    }
     fn set(&self, dataset: &str, property: &Property) -> Result<()>;
     fn send(&self, snapshot: &str, since: Option<&str>, raw: bool, to: BorrowedFd<'_>) -> Result<()>;
     /// Makes the dataset and snapshot `snapshot` of a stream, as a clone of `origin` if given.
@@ -255,7 +269,11 @@ pub(crate) fn read_dataset(name: &str, lines: impl Iterator<Item = (String, Stri
                 }
             }
             "mountpoint" => found.mountpoint = some.filter(|m| own && m.starts_with('/')),
-            MADE_BY => found.ours = own && some.is_some(),
+            MADE_BY => {
+                let made = some.filter(|_| own);
+                found.ours = made.is_some();
+                found.by = made.and_then(|by| TxId::try_from(by).ok());
+            }
             "xattr" => found.says_xattr = said,
             "acltype" => found.says_acltype = said,
             _ => {}

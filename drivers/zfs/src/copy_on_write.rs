@@ -32,23 +32,33 @@ impl CopyOnWrite for ZfsDriver {
         let (name, backend) = (self.dataset(&to.at)?, self.backend()?);
         let mut properties = self.properties(&name, access, by)?;
         properties.extend(found.size.map(Property::size));
-        let origin = match naming::snapshot_in(to) {
-            Some(part) => part.to_owned(),
-            None => {
+        let planned = naming::snapshot_in(to);
+        let origin = planned.map_or_else(
+            || {
                 let leaf = name.rsplit('/').next().unwrap_or(&name);
                 naming::origin(&source, leaf, &Mark::New.stamp(by))
-            }
-        };
+            },
+            str::to_owned,
+        );
         backend.snapshot(&origin).map_err(|e| taken(e, &origin))?;
         if let Err(e) = clone_of(backend, &origin, &name, &mut properties) {
             // Should this fail, too, the transaction removes it.
             let _ = backend.destroy_snapshot(&origin, When::Now);
             return Err(taken(e, &name));
         }
-        backend.destroy_snapshot(&origin, When::Unneeded)?;
         match access {
+            Access::ReadOnly => backend.leave_to_clone(&origin, Some(&format!("{name}@{UNCHANGED}"))),
+            Access::ReadWrite if planned.is_none() => backend.leave_to_clone(&origin, None),
             Access::ReadWrite => Ok(()),
-            Access::ReadOnly => backend.snapshot(&format!("{name}@{UNCHANGED}")),
+        }
+    }
+
+    /// Leaves the snapshot to the clone. Like every act it waits for the pool; unmounting a clone that has been written to
+    /// does, too, and then no longer.
+    fn seal_clone(&self, to: &Layout, access: Access, _by: TxId) -> Result<()> {
+        match (naming::snapshot_in(to), access) {
+            (Some(origin), Access::ReadWrite) => self.backend()?.leave_to_clone(origin, None),
+            _ => Ok(()),
         }
     }
 }

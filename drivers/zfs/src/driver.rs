@@ -78,13 +78,7 @@ impl ZfsDriver {
     /// The file system that `at` names, and what is `asked` of it.
     pub(crate) fn existing(&self, at: &Locator, asked: Asked) -> Result<(String, Dataset)> {
         let name = self.dataset(at)?;
-        let found = self.backend()?.look(&name, asked)?.ok_or_else(|| {
-            let pool = naming::pool(&name);
-            Error::new(
-                ErrorKind::NotFound,
-                format!("there is no dataset {name}, or its pool {pool} is not imported"),
-            )
-        })?;
+        let found = self.backend()?.look(&name, asked)?.ok_or_else(|| absent(&name))?;
         match found.kind.as_str() {
             "filesystem" => Ok((name, found)),
             kind => Err(Error::new(
@@ -132,7 +126,7 @@ impl Driver for ZfsDriver {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::NONE.standalone(true).idmapped_mounts(crate::probe::maps_ids())
+        Capabilities::NONE.standalone(true).idmapped_mounts(crate::probe::maps_ids()).tags_clones(true)
     }
 
     fn require_ready(&self) -> Result<()> {
@@ -220,6 +214,14 @@ impl Driver for ZfsDriver {
         Ok(Activation::of(MountPlan::new(source(&name), access)))
     }
 
+    /// Whoever makes it knows that it may be written to.
+    fn activate_unflushed(&self, at: &Locator) -> Result<Activation> {
+        let name = self.dataset(at)?;
+        let found = self.backend()?.look(&name, Asked::Key)?.ok_or_else(|| absent(&name))?;
+        require_key(&name, &found)?;
+        Ok(Activation::of(MountPlan::new(source(&name), Access::ReadWrite)))
+    }
+
     fn create(&self, at: &Layout, spec: &VolumeSpec, by: TxId) -> Result<()> {
         let (name, backend) = (self.dataset(&at.at)?, self.backend()?);
         let mut properties = self.properties(&name, Access::ReadWrite, by)?;
@@ -262,6 +264,18 @@ impl Driver for ZfsDriver {
         }
     }
 
+    /// A clone's origin tells it from the act on that makes the clone; properties come with a second one.
+    fn made_by(&self, what: &Resource, tx: TxId) -> Result<bool> {
+        let name = part(what)?;
+        if what.carries(tx) || name.contains('@') {
+            return Ok(what.carries(tx));
+        }
+        let found = self.backend()?.look(name, Asked::Maker)?;
+        Ok(found.is_some_and(|found| {
+            found.by == Some(tx) || found.origin.as_deref().and_then(naming::maker_of_clones) == Some(tx)
+        }))
+    }
+
     fn copy_on_write(&self) -> Option<&dyn CopyOnWrite> {
         Some(self)
     }
@@ -288,6 +302,12 @@ pub(crate) fn taken(e: Error, name: &str) -> Error {
         ),
         _ => e,
     }
+}
+
+fn absent(name: &str) -> Error {
+    let pool = naming::pool(name);
+    let text = format!("there is no dataset {name}, or its pool {pool} is not imported");
+    Error::new(ErrorKind::NotFound, text)
 }
 
 /// Fails for an encrypted file system whose key is not loaded.

@@ -36,7 +36,9 @@ impl Enumerate for ZfsDriver {
 fn volume(backend: &dyn Backend, node: &Node) -> Result<Option<Listed>> {
     let Some(found) = backend.look(&node.name, Asked::All)? else { return Ok(None) };
     let what = Resource::new(NAME, node.name.as_str());
-    let by = what.stamped().map(|(_, by)| by);
+    // What the power left without the property has its origin, and nobody uses it.
+    let made = || found.origin.as_deref().filter(|_| !found.ours).and_then(naming::maker_of_clones);
+    let by = what.stamped().map(|(_, by)| by).or_else(made);
     if found.kind != "filesystem" || (by.is_none() && !found.ours) {
         return Ok(None);
     }

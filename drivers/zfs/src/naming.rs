@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::path::Path;
 
-use hull_storage::{Error, ErrorKind, Layout, Locator, Placement, Resource, Result};
+use hull_storage::{Error, ErrorKind, Layout, Locator, Mark, Placement, Resource, Result, TxId};
 
 use crate::NAME;
 
@@ -74,6 +74,13 @@ pub(crate) fn snapshot_in(layout: &Layout) -> Option<&str> {
     layout.parts.iter().filter_map(|p| p.name.to_str()).find(|name| name.contains('@'))
 }
 
+/// The transaction that made the snapshot `name` for the clone it was making.
+pub(crate) fn maker_of_clones(name: &str) -> Option<TxId> {
+    // A stamp in front of the `@` is the dataset's.
+    let (_, name) = name.split_once('@')?;
+    Resource::new(NAME, name).stamped().filter(|(mark, _)| *mark == Mark::New).map(|(_, by)| by)
+}
+
 /// The dataset that holds `dataset`.
 pub(crate) fn parent(dataset: &str) -> Option<&str> {
     dataset.rsplit_once('/').map(|(parent, _)| parent)
@@ -142,7 +149,6 @@ fn refused(name: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hull_storage::TxId;
 
     fn exactly(path: &str) -> Placement {
         Placement::exactly(Path::new(path)).unwrap()

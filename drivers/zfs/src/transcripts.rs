@@ -122,6 +122,58 @@ fn a_clone_has_a_snapshot_of_its_own_that_goes_with_it() {
     });
 }
 
+/// The snapshot is left to its clone last: unmounting the clone, which has been written to meanwhile, need not wait then.
+#[test]
+fn a_clone_has_its_name_at_once_and_is_sealed_later() {
+    let origin = "tank/lxc/base@c2.new-0000000000000007";
+    let script = Script::new()
+        .expect(&format!("{GET} tank/lxc/base"), FOUND)
+        .expect(&format!("{GET} tank/lxc"), FOUND)
+        .expect(&format!("zfs snapshot {origin}"), "")
+        .expect(&format!("zfs clone {PROPERTIES} {ATTRIBUTES} {origin} tank/lxc/c2"), "");
+    with(script, |driver| {
+        let (base, to) = (at("tank/lxc/base"), Placement::in_home("/lxc/c2", "c2"));
+        assert!(driver.capabilities().tags_clones && !driver.capabilities().tags_owner);
+        let staged = driver.new_layout(&to.staged(TX), Some(&base)).unwrap();
+        let layout = driver.moved(&staged, &to).unwrap();
+        assert_eq!(layout.parts, [part(origin), part("tank/lxc/c2")]);
+        driver.clone_volume(Source { driver, at: &base }, &layout, Access::ReadWrite, TX).unwrap();
+    });
+    let script = Script::new().expect(&format!("zfs destroy -d {origin}"), "");
+    with(script, |driver| {
+        let layout = crate::naming::layout("tank/lxc/c2", Some(origin));
+        driver.seal_clone(&layout, Access::ReadWrite, TX).unwrap();
+        // One that may only be read was sealed when it was made.
+        driver.seal_clone(&layout, Access::ReadOnly, TX).unwrap();
+    });
+}
+
+/// Until its properties are set, only its origin tells whose a clone is; once it has been promoted, only they do.
+#[test]
+fn who_made_a_clone_says_its_origin_or_its_property() {
+    let get = format!("{GET} tank/c1");
+    let cloned_for = |origin: &str| FOUND.to_owned() + &format!("origin\t{origin}\t-\n");
+    let bearing = |source: &str| FOUND.to_owned() + &format!("hull:volume\t{TX}\t{source}\n");
+    for (found, ours) in [
+        (cloned_for("tank/base@c1.new-0000000000000007"), true),
+        (cloned_for("tank/base@c1.new-0000000000000008"), false),
+        (cloned_for("tank/base.new-0000000000000007@c1"), false),
+        (cloned_for("tank/base@c1"), false),
+        (bearing("local"), true),
+        (bearing("inherited from tank"), false),
+        (FOUND.to_owned(), false),
+    ] {
+        let script = Script::new().expect(&get, &found);
+        assert_eq!(with(script, |driver| driver.made_by(&part("tank/c1"), TX).unwrap()), ours, "{found}");
+    }
+    let gone = Script::new().fail(&get, 1, "cannot open 'tank/c1': dataset does not exist");
+    assert!(!with(gone, |driver| driver.made_by(&part("tank/c1"), TX).unwrap()));
+    // Names are looked at first, and a snapshot has nothing else.
+    for (name, ours) in [("tank/c1.old-0000000000000007", true), ("tank/c1@c2.new-0000000000000008", false)] {
+        assert_eq!(with(Script::new(), |driver| driver.made_by(&part(name), TX).unwrap()), ours, "{name}");
+    }
+}
+
 /// zfs takes no limit below what is there, and lets a volume grow somewhat beyond its own.
 #[test]
 fn a_clone_of_a_volume_that_is_more_than_full_has_room_for_it() {

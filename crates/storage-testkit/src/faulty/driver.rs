@@ -146,6 +146,11 @@ impl CopyOnWrite for FaultyDriver {
         let facet = self.inner.copy_on_write().ok_or_else(absent)?;
         self.faults.change("CopyOnWrite::finish_clone", || facet.finish_clone(to, access, by))
     }
+
+    fn seal_clone(&self, to: &Layout, access: Access, by: TxId) -> Result<()> {
+        let facet = self.inner.copy_on_write().ok_or_else(absent)?;
+        self.faults.change("CopyOnWrite::seal_clone", || facet.seal_clone(to, access, by))
+    }
 }
 
 #[deny(clippy::missing_trait_methods)]

@@ -200,6 +200,10 @@ impl Driver for SimDriver {
         self.machine.remove_tree(what.path())
     }
 
+    fn made_by(&self, what: &Resource, tx: TxId) -> Result<bool> {
+        Ok(what.carries(tx) || (self.facts.tags_clones && self.machine.is_tagged(what.path(), tx)?))
+    }
+
     fn copy_on_write(&self) -> Option<&dyn CopyOnWrite> {
         self.clones.map(|_| self as &dyn CopyOnWrite)
     }
@@ -212,14 +216,22 @@ impl CopyOnWrite for SimDriver {
         self.clones.filter(|_| own).map(|c| c.offer)
     }
 
-    fn clone_volume(&self, from: Source<'_>, to: &Layout, access: Access, _: TxId) -> Result<()> {
+    /// What it makes is tagged; whether that counts, its facts say.
+    fn clone_volume(&self, from: Source<'_>, to: &Layout, access: Access, by: TxId) -> Result<()> {
         from.driver.layout(from.at)?;
         let path = to.at.path();
         for mark in to.parts.iter().filter(|p| p.name.to_string_lossy().contains('@')) {
-            self.machine.effect(|d| d.make_file(mark.path(), b"mark"))?;
+            self.machine.tagged(mark.path(), by, |d| d.make_file(mark.path(), b"mark"))?;
         }
-        self.machine.effect(|d| d.copy(from.at.path(), path))?;
-        let mode: &[u8] = if access == Access::ReadWrite { b"rw" } else { b"ro" };
-        self.machine.effect(|d| d.make_file(&meta(path), mode))
+        self.machine.tagged(path, by, |d| d.copy(from.at.path(), path))?;
+        let (meta, mode) = (meta(path), if access == Access::ReadWrite { b"rw" } else { b"ro" });
+        self.machine.tagged(&meta, by, |d| d.make_file(&meta, mode))
+    }
+
+    /// A mark says whether its clone has been sealed.
+    fn seal_clone(&self, to: &Layout, _: Access, _: TxId) -> Result<()> {
+        let marks =
+            to.parts.iter().filter(|p| self.facts.tags_clones && p.name.to_string_lossy().contains('@'));
+        marks.into_iter().try_for_each(|mark| self.machine.effect(|d| d.put(mark.path(), b"sealed")))
     }
 }

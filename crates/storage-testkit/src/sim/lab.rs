@@ -35,6 +35,8 @@ impl Lab {
     pub const FREE: DriverName = DriverName::new("simfree");
     /// A store whose clones leave marks on their sources (zfs).
     pub const MARKED: DriverName = DriverName::new("simmarked");
+    /// The same, which tags its clones, so that they need no staged names.
+    pub const TAGGED: DriverName = DriverName::new("simtagged");
     /// A store that cannot stand alone (overlayfs).
     pub const DELTA: DriverName = DriverName::new("simdelta");
 
@@ -50,6 +52,11 @@ impl Lab {
                 Arc::new(new(Self::PLAIN)),
                 Arc::new(new(Self::FREE).with_clones(Cost::Constant, Tie::None, false)),
                 Arc::new(new(Self::MARKED).with_clones(Cost::Constant, Tie::Enforced, true)),
+                Arc::new(new(Self::TAGGED).with_facts(facts.tags_clones(true)).with_clones(
+                    Cost::Constant,
+                    Tie::Enforced,
+                    true,
+                )),
                 Arc::new(new(Self::DELTA).with_facts(facts.standalone(false)).with_clones(
                     Cost::Constant,
                     Tie::Unguarded,

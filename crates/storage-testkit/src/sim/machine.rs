@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use hull_storage::{Error, ErrorKind, Outcome, Record, Result, Seen, TxId};
@@ -19,6 +19,8 @@ struct State {
     /// Records and the life of the process that has each.
     records: BTreeMap<TxId, (Record, Weak<()>)>,
     ids: u64,
+    /// Whom things say that they were made by, by path.
+    tags: BTreeMap<PathBuf, TxId>,
     fuel: Option<usize>,
     spent: usize,
     died: bool,
@@ -46,8 +48,8 @@ impl Machine {
     pub fn rebooted(&self) -> Self {
         let state = self.state();
         let records = state.records.iter().map(|(id, (r, _))| (*id, (r.clone(), Weak::new()))).collect();
-        let disk = state.disk.clone();
-        Self(Arc::new(Mutex::new(State { disk, records, ids: state.ids, ..State::default() })))
+        let (disk, tags) = (state.disk.clone(), state.tags.clone());
+        Self(Arc::new(Mutex::new(State { disk, records, tags, ids: state.ids, ..State::default() })))
     }
 
     /// Lets it die after so many effects; `None`: never.
@@ -85,6 +87,25 @@ impl Machine {
     /// One indivisible effect. Out of fuel, the machine is dead: neither this one nor a later one happens.
     pub fn effect<T>(&self, act: impl FnOnce(&mut Disk) -> Result<T>) -> Result<T> {
         act(&mut self.spend()?.disk)
+    }
+
+    /// [`Machine::effect`] that makes `path`, which from then on says that `by` made it.
+    pub(super) fn tagged(
+        &self,
+        path: &Path,
+        by: TxId,
+        act: impl FnOnce(&mut Disk) -> Result<()>,
+    ) -> Result<()> {
+        let mut state = self.spend()?;
+        act(&mut state.disk)?;
+        state.tags.insert(path.to_path_buf(), by);
+        Ok(())
+    }
+
+    /// Whether what is called `path` says that `by` made it.
+    pub(super) fn is_tagged(&self, path: &Path, by: TxId) -> Result<bool> {
+        let there = self.look(|disk| disk.has(path))?;
+        Ok(there && self.state().tags.get(path) == Some(&by))
     }
 
     /// Looks at the disk, which takes no fuel but a living machine.

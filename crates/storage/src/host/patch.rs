@@ -16,17 +16,31 @@ use crate::volume::Activation;
 /// Overwrites the regular file `dir/name` of the volume with `content`. A volume without that file stays as it
 /// is. Symlinks are followed only inside the volume; on unions not at all.
 pub fn overwrite(volume: &Activation, dir: &str, name: &str, content: &[u8]) -> Result<()> {
+    overwrite_and(volume, dir, name, content, || Ok(()))
+}
+
+/// [`overwrite`], and then does `act`, before the volume is unmounted if it had to be mounted: a file system may wait for
+/// its disk to be, and then waits for both.
+pub fn overwrite_and(
+    volume: &Activation,
+    dir: &str,
+    name: &str,
+    content: &[u8],
+    act: impl FnOnce() -> Result<()>,
+) -> Result<()> {
     let file = Target { dir, name, content };
+    let mut mounted = None;
     let written = match &volume.plan.source {
         MountSource::Tree(path) => open_dir(CWD, path).and_then(|root| file.in_tree(&root)),
         MountSource::Union { lower, upper: Some(upper), .. } => file.in_layer(lower, upper),
         MountSource::Union { upper: None, .. } => Ok(()),
         MountSource::Filesystem { .. } => {
-            let root = OwnedFd::from(DetachedMount::build(&volume.plan, None)?);
-            file.in_tree(&root)
+            let root = mounted.insert(OwnedFd::from(DetachedMount::build(&volume.plan, None)?));
+            file.in_tree(root)
         }
     };
-    written.map_err(|e| Error::os(format!("cannot write {dir}/{name} in {}", volume.plan), e))
+    written.map_err(|e| Error::os(format!("cannot write {dir}/{name} in {}", volume.plan), e))?;
+    act()
 }
 
 type Attempt<T> = rustix::io::Result<T>;

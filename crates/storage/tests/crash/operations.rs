@@ -2,6 +2,7 @@
 
 use super::*;
 use hull_storage::VolumeSpec;
+use hull_storage_testkit::sim::Machine;
 
 #[test]
 fn create() {
@@ -39,6 +40,29 @@ fn clone_that_marks_its_source() {
     crash("clone, marked", &scene, [12, 94, 563], |s| {
         clone(s, &from, "/v/b", CloneMode::Snapshot, Access::ReadWrite)
     });
+}
+
+#[test]
+fn clone_that_is_tagged_and_sealed() {
+    let before = with(Disk::default(), "/v/a", OLD);
+    let after = with(before.clone(), "/v/b", OLD).file(SimDriver::mark("/v/a", "/v/b"), "sealed");
+    let scene = Scene { before, after, untouched: vec!["/v/a".into(), "/v/a.meta".into()] };
+    let from = loc(Lab::TAGGED, "/v/a");
+    crash("clone, tagged", &scene, [7, 30, 111], |s| {
+        clone(s, &from, "/v/b", CloneMode::Snapshot, Access::ReadWrite)
+    });
+}
+
+#[test]
+fn a_tagged_clone_leaves_what_has_its_name_alone() {
+    let theirs = with(with(Disk::default(), "/v/a", OLD), "/v/b", NEW);
+    let machine = Machine::new(theirs.clone());
+    let store = Lab::new().unwrap().store(&machine);
+    let from = loc(Lab::TAGGED, "/v/a");
+    let refused = clone(&store, &from, "/v/b", CloneMode::Snapshot, Access::ReadWrite).unwrap_err();
+    assert_eq!(refused.kind(), hull_storage::ErrorKind::AlreadyExists, "{refused}");
+    assert!(refused.leftovers().is_empty(), "{refused}");
+    assert_eq!(machine.disk(), theirs);
 }
 
 #[test]

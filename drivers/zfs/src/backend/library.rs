@@ -51,6 +51,14 @@ visit(args["dataset"])
 return table.concat(lines, "\n")
 "#;
 
+/// Makes one snapshot and lets another go with its last clone, in one transaction group; says the number of what failed.
+const LEAVE: &str = r#"
+local args = ...
+local failed = zfs.sync.snapshot(args["also"])
+if failed == 0 then failed = zfs.sync.destroy{args["snapshot"], defer=true} end
+return tostring(failed)
+"#;
+
 /// libzfs_core, and the program for what it lacks.
 #[derive(Debug)]
 pub(crate) struct Library {
@@ -129,6 +137,22 @@ impl Backend for Library {
 
     fn destroy_snapshot(&self, snapshot: &str, when: When) -> Result<()> {
         self.zfs.destroy_snapshot(snapshot, when == When::Unneeded).map_err(depended_on)
+    }
+
+    fn leave_to_clone(&self, snapshot: &str, also: Option<&str>) -> Result<()> {
+        let Some(also) = also else { return self.destroy_snapshot(snapshot, When::Unneeded) };
+        let arguments = [("snapshot", snapshot), ("also", also)];
+        let said = self.zfs.tell(naming::pool(snapshot), LEAVE, &arguments)?;
+        match said.parse() {
+            Ok(0) => Ok(()),
+            Ok(number) => {
+                let errno = Errno::from_raw_os_error(number);
+                Err(hull_sys::Error::new(format!("making {also} and leaving {snapshot}"), errno).into())
+            }
+            Err(_) => {
+                Err(Error::new(ErrorKind::ToolFailed, format!("zfs answers {said:?} to what makes {also}")))
+            }
+        }
     }
 
     fn set(&self, dataset: &str, property: &Property) -> Result<()> {

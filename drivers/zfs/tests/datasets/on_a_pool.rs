@@ -289,6 +289,39 @@ fn a_snapshot_without_its_clone_is_the_transactions() -> Tested {
     })
 }
 
+/// The power fails between the clone and its properties: it has its name, and its origin says whose it is.
+#[test]
+fn a_clone_without_properties_is_the_transactions() -> Tested {
+    with_each("a_clone_without_properties_is_the_transactions", |ground| {
+        let (at, tx) = (ground.make("c1")?, TxId(0xbeef));
+        let driver = ground.store.driver(NAME)?;
+        let to = ground.place("c2");
+        let layout = driver.moved(&driver.new_layout(&to.staged(tx), Some(&at))?, &to)?;
+        let [snapshot, dataset] = &layout.parts[..] else { return Err("two parts".into()) };
+        assert_eq!(dataset.to_string(), ground.dataset("c2"));
+        assert!(!driver.made_by(dataset, tx)?, "there is none");
+        run("zfs", ["snapshot", &snapshot.to_string()])?;
+        run("zfs", ["clone", &snapshot.to_string(), &dataset.to_string()])?;
+        assert!(!ground.store.inspect(&layout.at)?.ours);
+        assert!(driver.made_by(dataset, tx)? && !driver.made_by(dataset, TxId(1))?);
+        let listed = driver.enumerate().ok_or("zfs can be looked through")?.list()?;
+        let orphan = listed.iter().find(|found| found.what == *dataset).ok_or("it is listed")?;
+        assert!(orphan.by == Some(tx) && orphan.at.is_none(), "{orphan:?}");
+        for part in [dataset, snapshot] {
+            driver.reclaim(part, tx)?;
+        }
+        assert_eq!(ground.list()?, ["c1"]);
+        // One that somebody else made of a snapshot of his own is his.
+        run("zfs", ["snapshot", &format!("{}@s", ground.dataset("c1"))])?;
+        run("zfs", ["clone", &format!("{}@s", ground.dataset("c1")), &dataset.to_string()])?;
+        let refused = ground.clone_of(&at, "c2", Access::ReadWrite).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::AlreadyExists, "{refused}");
+        assert!(refused.leftovers().is_empty(), "{refused}");
+        assert_eq!(ground.list()?, ["c1", "c1@s", "c2"]);
+        Ok(())
+    })
+}
+
 #[test]
 fn sizes_are_limits_of_the_volume_itself() -> Tested {
     with_each("sizes_are_limits_of_the_volume_itself", |ground| {
