@@ -47,10 +47,13 @@ pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
         Mode::empty(),
     )?;
     let file = std::fs::File::from(fd);
-    if !file.metadata()?.is_file() {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
-    let mut text = Vec::new();
+    // Reading begins with small pieces where there is no room. The last byte of it sees the end.
+    let room = metadata.len().min(LARGEST_FILE) + 1;
+    let mut text = Vec::with_capacity(usize::try_from(room).unwrap_or_default());
     file.take(LARGEST_FILE + 1).read_to_end(&mut text)?;
     if text.len() as u64 > LARGEST_FILE {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 1 MiB"));

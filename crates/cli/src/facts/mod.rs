@@ -45,12 +45,13 @@ impl Facts {
             State::Stopped => None,
             _ => container.client().init_pid()?,
         };
-        let config = if container.is_defined() { container.config()? } else { Config::empty() };
+        let defined = container.is_defined();
+        let config = if defined { container.config()? } else { Config::empty() };
         Ok(Self {
             name: container.name().to_owned(),
             state,
             pid,
-            defined: container.is_defined(),
+            defined,
             autostart: config.flag("lxc.start.auto", false),
             groups: config.values("lxc.group").map(str::to_owned).collect(),
             unprivileged: !config.id_maps()?.is_empty(),
