@@ -2,6 +2,7 @@
 
 use clap::Command;
 use hull_config::value::{Namespace, Personality};
+use hull_ipc::State;
 
 use super::call::Call;
 use super::table;
@@ -49,7 +50,7 @@ pub(super) fn run(call: &Call<'_>) -> Outcome {
         return Err(Failure::new("--clear-env and --keep-env do not go together"));
     }
     let session = call.session(Purpose::Look)?;
-    session.containers().get(name)?;
+    let container = session.containers().get(name)?;
     let mut entry = Entry::new(session.containers().lxcpath(), name);
     // As in LXC: who enters some namespaces only is not confined at all.
     if call.has("elevated-privileges") || call.has("namespaces") {
@@ -75,6 +76,10 @@ pub(super) fn run(call: &Call<'_>) -> Outcome {
     entry.uid = call.number("uid")?;
     entry.gid = call.number("gid")?;
     entry.command = call.rest().to_vec();
+    // The monitor asks, too; but it may be missing or broken, and this is what most often is the matter.
+    if container.state()? == State::Stopped {
+        return Err(Failure::new(format!("{name} is not running")));
+    }
     entry.enter(call.environment())
 }
 
