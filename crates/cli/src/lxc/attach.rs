@@ -76,7 +76,7 @@ pub(super) fn run(call: &Call<'_>) -> Outcome {
     entry.uid = call.number("uid")?;
     entry.gid = call.number("gid")?;
     entry.command = call.rest().to_vec();
-    // The monitor asks, too; but it may be missing or broken, and this is what most often is the matter.
+    // The monitor's program asks, too; whoever names a stopped container need not wait for a second program to say so.
     if container.state()? == State::Stopped {
         return Err(Failure::new(format!("{name} is not running")));
     }
