@@ -72,6 +72,8 @@ impl Target {
         // Older monitors of LXC have no answer for all hierarchies at once.
         let doors = match client.cgroup_context() {
             Ok(directories) => Doors::to(directories.fds),
+            // One that does not answer is not asked ten times more.
+            Err(e @ hull_ipc::client::Error::TimedOut { .. }) => return Err(not_placed(e)),
             Err(_) => {
                 let path = |controller: Option<&str>| client.cgroup(Group::Inner, controller).ok();
                 View::of_self().and_then(|view| Cgroups::of_running(&view, path)?.doors())
