@@ -12,6 +12,10 @@ use crate::name::{Layout, Locator, Resource, TxId};
 use crate::placement::Placement;
 use crate::volume::{Bytes, Held};
 
+/// What stays open until the transaction ends that opened it, for what follows would pay for opening it once more. The volume
+/// can be used, and undone, with and without it.
+pub type Kept = Option<Box<dyn Held>>;
+
 /// Cheap copies: read-only ones are snapshots, writable ones are clones.
 pub trait CopyOnWrite {
     /// What this store asks for a clone of `from` that will be at `to`; `None` if it cannot make one.
@@ -19,7 +23,7 @@ pub trait CopyOnWrite {
     fn offer(&self, from: Source<'_>, to: &Placement, access: Access) -> Option<Offer>;
 
     /// Makes the clone at `to`, exclusively. Whoever writes to the source may be kept waiting until this returns.
-    fn clone_volume(&self, from: Source<'_>, to: &Layout, access: Access, by: TxId) -> Result<()>;
+    fn clone_volume(&self, from: Source<'_>, to: &Layout, access: Access, by: TxId) -> Result<Kept>;
 
     /// Does what the new clone at `to` needs besides, and for which the source is not read: an identity of its own.
     /// Called once after [`CopyOnWrite::clone_volume`].

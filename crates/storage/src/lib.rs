@@ -60,7 +60,9 @@ pub use capability::{Capabilities, Cost, Offer, Tie};
 pub use choose::{CloneMode, Method, choose};
 pub use driver::{Driver, Outcome, Source};
 pub use error::{Error, ErrorKind, Result};
-pub use facets::{BlockImage, Blocks, Capacity, CopyOnWrite, Enumerate, Listed, StreamFormat, Transfer};
+pub use facets::{
+    BlockImage, Blocks, Capacity, CopyOnWrite, Enumerate, Kept, Listed, StreamFormat, Transfer,
+};
 pub use host::{Host, RealHost};
 pub use hull_mount::Access;
 pub use hull_treecopy::{Draft, Observer};

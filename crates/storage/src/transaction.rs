@@ -13,7 +13,7 @@ use hull_treecopy::Observer;
 
 use crate::driver::{Driver, Source};
 use crate::error::{Error, ErrorKind, Result};
-use crate::facets::{Blocks, CopyOnWrite, Transfer};
+use crate::facets::{Blocks, CopyOnWrite, Kept, Transfer};
 use crate::journal::Record;
 use crate::name::{Layout, Locator, Resource, TxId};
 use crate::plan::{HOME, Plan, Step};
@@ -21,6 +21,7 @@ use crate::reclaim::Patience;
 use crate::still::Still;
 use crate::store::Store;
 use crate::stream;
+use crate::volume::Held;
 
 /// An operation under way. It ends by [`Store::transact`], which commits it or undoes it.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub struct Transaction<'s> {
     record: Record,
     /// How many steps have been sealed.
     sealed: usize,
+    /// What the steps have left open.
+    kept: Vec<Box<dyn Held>>,
 }
 
 impl Transaction<'_> {
@@ -55,7 +58,8 @@ impl Transaction<'_> {
             self.begin()?;
             let step = &self.record.plan.steps[self.record.begun - 1];
             // A step that failed for want of space has changed nothing, or is one that may be repeated.
-            self.store.reserving(&self.record.plan, || self.store.perform(step, self.record.id, still))?;
+            let perform = || self.store.perform(step, self.record.id, still);
+            self.kept.extend(self.store.reserving(&self.record.plan, perform)?);
             self.store.host().persist(step)?;
         }
         Ok(())
@@ -108,9 +112,9 @@ impl Store {
     ) -> Result<T> {
         let id = self.journal().next_id()?;
         let record = Record::new(id, operation);
-        let mut transaction = Transaction { store: self, record, sealed: 0 };
+        let mut transaction = Transaction { store: self, record, sealed: 0, kept: Vec::new() };
         let done = body(&mut transaction).and_then(|value| transaction.seal().map(|()| value));
-        let mut record = transaction.record;
+        let Transaction { mut record, kept, .. } = transaction;
         if record.plan.steps.is_empty() {
             return done.map_err(|e| e.during(operation));
         }
@@ -129,6 +133,7 @@ impl Store {
                 Err(cause.during(operation))
             }
             Err(cause) => {
+                drop(kept);
                 Err(cause.during(operation).left_behind(self.settle(record, &self.patience()).err()))
             }
         }
@@ -149,16 +154,21 @@ impl Store {
         }
     }
 
-    fn perform(&self, step: &Step, by: TxId, still: Option<&Still<'_>>) -> Result<()> {
+    fn perform(&self, step: &Step, by: TxId, still: Option<&Still<'_>>) -> Result<Kept> {
         let still = still.filter(|still| step.reads() == Some(still.volume));
         // A directory is held for what has changed since it was copied, anything else as long as it is read.
-        if !self.copy_twice(step, still)? {
+        if self.copy_twice(step, still)? {
+            return Ok(None);
+        }
+        let kept = {
             // Ends with the block, whatever comes of the step.
             let _held = still.map(Still::begin).transpose()?;
-            self.act(step, by)?;
+            self.act(step, by)?
+        };
+        if let Step::Clone { at, writable, .. } = step {
+            self.clones(at)?.finish_clone(at, access(*writable), by)?;
         }
-        let Step::Clone { at, writable, .. } = step else { return Ok(()) };
-        self.clones(at)?.finish_clone(at, access(*writable), by)
+        Ok(kept)
     }
 
     /// Copies a directory that somebody writes to in two passes, and keeps them from it for the second one only; false,
@@ -178,13 +188,13 @@ impl Store {
         Ok(true)
     }
 
-    fn act(&self, step: &Step, by: TxId) -> Result<()> {
-        match step {
+    fn act(&self, step: &Step, by: TxId) -> Result<Kept> {
+        let done = match step {
             Step::MakeHome { home, mode, owner } => self.host().make_home(home, *mode, *owner, by),
             Step::Create { at, spec } => self.driver(at.at.driver())?.create(at, spec, by),
             Step::Clone { from, at, writable } => {
                 let source = Source { driver: self.driver(from.driver())?, at: from };
-                self.clones(at)?.clone_volume(source, at, access(*writable), by)
+                return self.clones(at)?.clone_volume(source, at, access(*writable), by);
             }
             Step::Fill { from, at } => {
                 let source = self.driver(from.driver())?.activate(from, Access::ReadOnly)?;
@@ -217,7 +227,8 @@ impl Store {
             Step::Move { from, to } if from.driver == HOME => self.host().rename_home(from, to).map(drop),
             Step::Move { from, to } => self.driver(from.driver)?.rename(from, to).map(drop),
             Step::Write { file, new, mode, .. } => self.host().write(file, new.as_deref(), *mode, by),
-        }
+        };
+        done.map(|()| None)
     }
 
     fn clones(&self, at: &Layout) -> Result<&dyn CopyOnWrite> {

@@ -2,7 +2,7 @@
 
 use hull_mount::Access;
 use hull_storage::{
-    CopyOnWrite, Error, ErrorKind, Layout, Offer, Placement, Result, Source, TxId, files, mark,
+    CopyOnWrite, Error, ErrorKind, Kept, Layout, Offer, Placement, Result, Source, TxId, files, mark,
 };
 use hull_unionfs::{Chain, layer};
 
@@ -13,7 +13,7 @@ impl CopyOnWrite for AufsDriver {
         STORE.offer(from)
     }
 
-    fn clone_volume(&self, from: Source<'_>, to: &Layout, access: Access, _by: TxId) -> Result<()> {
+    fn clone_volume(&self, from: Source<'_>, to: &Layout, access: Access, _by: TxId) -> Result<Kept> {
         if !kernel::has_aufs() {
             // The clone could be made, and nobody could look into it.
             return Err(Error::new(
@@ -21,7 +21,7 @@ impl CopyOnWrite for AufsDriver {
                 "this kernel has no aufs, as no mainline kernel has: clone into overlay, or boot a kernel with aufs",
             ));
         }
-        make(from, to, access)
+        make(from, to, access).map(|()| None)
     }
 }
 

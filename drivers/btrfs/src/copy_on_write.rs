@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use hull_mount::{Access, MountSource};
 use hull_storage::{
-    CopyOnWrite, Cost, Error, ErrorKind, Layout, Offer, Placement, Result, Source, Tie, TxId, mark, paths,
+    CopyOnWrite, Cost, Error, ErrorKind, Kept, Layout, Offer, Placement, Result, Source, Tie, TxId, mark,
+    paths,
 };
 use hull_sys::btrfs;
 use rustix::fd::OwnedFd;
@@ -28,7 +29,7 @@ impl CopyOnWrite for BtrfsDriver {
         possible.then_some(Offer { cost: Cost::Constant, tie: Tie::None, lies_over: false })
     }
 
-    fn clone_volume(&self, from: Source<'_>, to: &Layout, access: Access, _by: TxId) -> Result<()> {
+    fn clone_volume(&self, from: Source<'_>, to: &Layout, access: Access, _by: TxId) -> Result<Kept> {
         let source = tree_of(from).ok_or_else(|| {
             Error::new(
                 ErrorKind::Unsupported,
@@ -52,7 +53,7 @@ impl CopyOnWrite for BtrfsDriver {
         if access == Access::ReadOnly {
             btrfs::set_read_only(&clone, true)?;
         }
-        Ok(())
+        Ok(None)
     }
 }
 

@@ -48,12 +48,17 @@ pub(crate) fn create(path: &Path, size: Bytes) -> Result<OwnedFd> {
     let file = rustix::fs::openat(CWD, path, flags, mode).map_err(failed)?;
     // open(2) takes the umask off.
     rustix::fs::fchmod(&file, mode).map_err(failed)?;
-    rustix::fs::ftruncate(&file, size.0).map_err(|e| {
-        let text = format!("cannot make the image {} of {size}", path.display());
-        Error::os(text, e)
-    })?;
+    set_size(&file, path, size)?;
     mark::set(path, &mark::inode(path)?)?;
     Ok(file)
+}
+
+/// Makes the image `path`, open as `file`, so large. What is new in it is a hole.
+pub(crate) fn set_size(file: impl AsFd, path: &Path, size: Bytes) -> Result<()> {
+    rustix::fs::ftruncate(file, size.0).map_err(|e| {
+        let text = format!("cannot make the image {} of {size}", path.display());
+        Error::os(text, e)
+    })
 }
 
 /// Opens an image that is there.

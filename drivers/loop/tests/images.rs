@@ -127,6 +127,51 @@ fn stocks_images_are_volumes() -> Tested {
     Ok(())
 }
 
+/// A copy that is about to be written to keeps its device: attaching it again would have the kernel write all of it out.
+/// What the device shows is the copy, not what was there before; and it goes with the transaction.
+#[test]
+fn a_copy_keeps_its_device_until_it_is_complete() -> Tested {
+    let Some((scratch, store)) = ground("a_copy_keeps_its_device_until_it_is_complete", "ext4") else {
+        return Ok(());
+    };
+    let at = make(&store, scratch.path(), "a", "ext4", 64);
+    write(&store, &at, noise(16));
+    for succeeds in [true, false] {
+        let to = scratch.path().join(format!("copy-{succeeds}"));
+        let done = store.transact("clone", |tx| {
+            let mode = CloneMode::Copy;
+            let new = store.plan_clone(&at, None, &place(&to), mode, Access::ReadWrite, tx.id())?;
+            tx.perform(new.plan)?;
+            let device = || attached(Path::new(new.at.path()));
+            let first = device();
+            assert_eq!(first.len(), 1, "it keeps its device");
+            let ready = store.activate_to_fill(&new.at)?;
+            assert_eq!(device_of(&ready), first[0]);
+            fs::write(Open { root: host::open(&ready)?, ready }.path().join("name"), "copy").unwrap();
+            assert_eq!(device(), first, "it is unmounted, and still has its device");
+            if succeeds { Ok(new.at) } else { Err(hull_storage::Error::new(ErrorKind::Cancelled, "no")) }
+        });
+        match done {
+            Ok(copy) => {
+                store.resize(&copy, Some(Bytes(96 * MIB)))?;
+                assert_eq!(read(&store, &copy), noise(16));
+                assert_eq!(
+                    fs::read(Open::new(&store, &copy, Access::ReadOnly)?.path().join("name"))?,
+                    b"copy"
+                );
+            }
+            Err(e) => assert!(e.kind() == ErrorKind::Cancelled && !to.exists(), "{e}"),
+        }
+    }
+    Ok(())
+}
+
+/// The devices that show the image `path`.
+fn attached(path: &Path) -> Vec<PathBuf> {
+    let image = File::open(path).unwrap();
+    loopdev::attached_to(&image).unwrap().iter().map(LoopDevice::path).collect()
+}
+
 #[test]
 fn clones_share_blocks_where_the_host_can() -> Tested {
     for (host, inner) in [("xfs", "ext4"), ("xfs", "xfs"), ("btrfs", "btrfs")] {

@@ -3,7 +3,7 @@
 use hull_blockfs::FsKind;
 use hull_mount::Access;
 use hull_storage::{
-    CopyOnWrite, Cost, Error, ErrorKind, Layout, Offer, Placement, Result, Source, Tie, TxId,
+    CopyOnWrite, Cost, Error, ErrorKind, Kept, Layout, Offer, Placement, Result, Source, Tie, TxId,
 };
 
 use crate::device::{Device, Makeup};
@@ -27,7 +27,7 @@ impl CopyOnWrite for LvmDriver {
         Some(Offer { cost: Cost::Constant, tie, lies_over: false })
     }
 
-    fn clone_volume(&self, from: Source<'_>, to: &Layout, access: Access, by: TxId) -> Result<()> {
+    fn clone_volume(&self, from: Source<'_>, to: &Layout, access: Access, by: TxId) -> Result<Kept> {
         let (source, target) = (Name::of(from.at)?, Name::of(&to.at)?);
         require_one_group(&source, &target)?;
         let seen = self.see(&source)?;
@@ -60,14 +60,14 @@ impl CopyOnWrite for LvmDriver {
             no_space(group, &target, &kind, seen.size)
         })?;
         if as_it_is {
-            return Ok(());
+            return Ok(None);
         }
         hull_blockfs::new_identity(&*self.runner, &device.path)?;
         if access == Access::ReadOnly {
             hull_blockfs::replay(&device.path)?;
             self.forbid_writing(&target, &device)?;
         }
-        Ok(())
+        Ok(None)
     }
 }
 

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use hull_mount::Access;
-use hull_storage::{CopyOnWrite, Layout, Offer, Placement, Resource, Result, Source, TxId, files, mark};
+use hull_storage::{
+    CopyOnWrite, Kept, Layout, Offer, Placement, Resource, Result, Source, TxId, files, mark,
+};
 use hull_unionfs::{Chain, layer};
 
 use crate::{OverlayDriver, STORE, upper};
@@ -13,7 +15,7 @@ impl CopyOnWrite for OverlayDriver {
         STORE.offer(from)
     }
 
-    fn clone_volume(&self, from: Source<'_>, to: &Layout, access: Access, _by: TxId) -> Result<()> {
+    fn clone_volume(&self, from: Source<'_>, to: &Layout, access: Access, _by: TxId) -> Result<Kept> {
         let part = to.parts.first().map(Resource::path).unwrap_or(Path::new(""));
         let lower = Chain::read(&to.at)?.lower;
         STORE.require_lower(&to.at, &lower)?;
@@ -30,6 +32,7 @@ impl CopyOnWrite for OverlayDriver {
         if access == Access::ReadOnly {
             STORE.set_read_only(part)?;
         }
-        mark::set(part, &mark::inode(part)?)
+        mark::set(part, &mark::inode(part)?)?;
+        Ok(None)
     }
 }

@@ -2,7 +2,7 @@
 
 use hull_mount::Access;
 use hull_storage::{
-    CopyOnWrite, Cost, Driver, ErrorKind, Layout, Mark, Offer, Placement, Result, Source, Tie, TxId,
+    CopyOnWrite, Cost, Driver, ErrorKind, Kept, Layout, Mark, Offer, Placement, Result, Source, Tie, TxId,
 };
 
 use crate::backend::{Asked, Backend, Property, When};
@@ -27,7 +27,7 @@ impl CopyOnWrite for ZfsDriver {
         })
     }
 
-    fn clone_volume(&self, from: Source<'_>, to: &Layout, access: Access, by: TxId) -> Result<()> {
+    fn clone_volume(&self, from: Source<'_>, to: &Layout, access: Access, by: TxId) -> Result<Kept> {
         let (source, found) = self.existing(from.at, Asked::Size)?;
         let (name, backend) = (self.dataset(&to.at)?, self.backend()?);
         let mut properties = self.properties(&name, access, by)?;
@@ -47,10 +47,11 @@ impl CopyOnWrite for ZfsDriver {
             return Err(taken(e, &name));
         }
         match access {
-            Access::ReadOnly => backend.leave_to_clone(&origin, Some(&format!("{name}@{UNCHANGED}"))),
-            Access::ReadWrite if planned.is_none() => backend.leave_to_clone(&origin, None),
-            Access::ReadWrite => Ok(()),
+            Access::ReadOnly => backend.leave_to_clone(&origin, Some(&format!("{name}@{UNCHANGED}")))?,
+            Access::ReadWrite if planned.is_none() => backend.leave_to_clone(&origin, None)?,
+            Access::ReadWrite => {}
         }
+        Ok(None)
     }
 
     /// Leaves the snapshot to the clone. Like every act it waits for the pool; unmounting a clone that has been written to

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use hull_mount::Access;
 use hull_storage::{
     Activation, BlockImage, Blocks, Bytes, Capabilities, Capacity, CopyOnWrite, Driver, DriverName,
-    Enumerate, Error, ErrorKind, Layout, Listed, Locator, Observer, Offer, Outcome, Placement, Resource,
-    Result, Source, StreamFormat, Transfer, TxId, Usage, VolumeInfo, VolumeSpec,
+    Enumerate, Error, ErrorKind, Kept, Layout, Listed, Locator, Observer, Offer, Outcome, Placement,
+    Resource, Result, Source, StreamFormat, Transfer, TxId, Usage, VolumeInfo, VolumeSpec,
 };
 use rustix::fd::BorrowedFd;
 
@@ -137,7 +137,7 @@ impl CopyOnWrite for FaultyDriver {
         self.inner.copy_on_write()?.offer(from, to, access)
     }
 
-    fn clone_volume(&self, from: Source<'_>, to: &Layout, access: Access, by: TxId) -> Result<()> {
+    fn clone_volume(&self, from: Source<'_>, to: &Layout, access: Access, by: TxId) -> Result<Kept> {
         let facet = self.inner.copy_on_write().ok_or_else(absent)?;
         self.faults.change("CopyOnWrite::clone_volume", || facet.clone_volume(from, to, access, by))
     }

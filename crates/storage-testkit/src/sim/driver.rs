@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use hull_mount::{Access, MountPlan, MountSource};
 use hull_storage::{
-    Activation, Bytes, Capabilities, CopyOnWrite, Cost, Driver, DriverName, Error, ErrorKind, Layout,
+    Activation, Bytes, Capabilities, CopyOnWrite, Cost, Driver, DriverName, Error, ErrorKind, Kept, Layout,
     Locator, Offer, Outcome, Placement, Resource, Result, Source, Tie, TxId, Usage, VolumeInfo, VolumeSpec,
 };
 
@@ -217,7 +217,7 @@ impl CopyOnWrite for SimDriver {
     }
 
     /// What it makes is tagged; whether that counts, its facts say.
-    fn clone_volume(&self, from: Source<'_>, to: &Layout, access: Access, by: TxId) -> Result<()> {
+    fn clone_volume(&self, from: Source<'_>, to: &Layout, access: Access, by: TxId) -> Result<Kept> {
         from.driver.layout(from.at)?;
         let path = to.at.path();
         for mark in to.parts.iter().filter(|p| p.name.to_string_lossy().contains('@')) {
@@ -225,7 +225,8 @@ impl CopyOnWrite for SimDriver {
         }
         self.machine.tagged(path, by, |d| d.copy(from.at.path(), path))?;
         let (meta, mode) = (meta(path), if access == Access::ReadWrite { b"rw" } else { b"ro" });
-        self.machine.tagged(&meta, by, |d| d.make_file(&meta, mode))
+        self.machine.tagged(&meta, by, |d| d.make_file(&meta, mode))?;
+        Ok(None)
     }
 
     /// A mark says whether its clone has been sealed.
