@@ -41,7 +41,7 @@ pub fn thick(name: &str, fstype: &'static str, size: u64) -> Ground {
 pub fn thin_full(name: &str, fstype: &'static str, size: u64) -> Ground {
     let make = move || {
         let group = VolumeGroup::new()?;
-        let small = ["--type", "thin-pool", "--size", "1g", "--chunksize", "64k", "--name", "pool"];
+        let small = ["--type", "thin-pool", "--size", "256m", "--chunksize", "64k", "--name", "pool"];
         group.run("lvcreate", &small, &[])?;
         // It refuses at once, not after the minute for which it would wait for somebody to make it larger.
         let pool = format!("{}/pool", group.name);
@@ -192,7 +192,7 @@ impl Ballast {
     }
 
     fn thin(group: &str, left: u64) -> io::Result<Self> {
-        let size = ["--thinpool", "pool", "--virtualsize", "1g"];
+        let size = ["--thinpool", "pool", "--virtualsize", "256m"];
         let ballast = Self::made(group, &size)?;
         let free = free_of_pool(group)?;
         let mut device = std::fs::OpenOptions::new().write(true).open(Path::new("/dev").join(&ballast.0))?;

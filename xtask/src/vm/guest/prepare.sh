@@ -29,6 +29,9 @@ printf '127.0.0.1 localhost hull-vm\n' > "$root/etc/hosts"
 echo 'options zfs zfs_arc_max=268435456' > "$root/etc/modprobe.d/lane.conf"
 # By itself zfs halts only the thread that found its state broken, and who waits for it waits for ever.
 echo 'options spl spl_panic_halt=1' >> "$root/etc/modprobe.d/lane.conf"
+# For each event of each disk it starts a shell script that reads a file the guest has not: a fifth of all that a volume
+# of LVM takes.
+rm "$root/lib/udev/rules.d/69-vdev.rules"
 # Scratch pools are many and small; a copy of their metadata after each change is of no use.
 sed -i 's/^\(\s*\)#* *\(backup\|archive\) = 1/\1\2 = 0/' "$root/etc/lvm/lvm.conf"
 
