@@ -40,7 +40,8 @@ impl TestPool {
     fn on(path: &Path, disk: Option<Arc<Mapped>>, dir: tempfile::TempDir) -> Result<Self, SkipReason> {
         static POOLS: AtomicUsize = AtomicUsize::new(0);
         let number = POOLS.fetch_add(1, Ordering::Relaxed);
-        // A block shares no piece of a disk that fails in pieces: a pool that cannot write beside a lost file is suspended.
+        // A block shares no piece of a disk that fails in pieces: `zpool import` tries for ever to write to a free sector
+        // beside a lost file's.
         let sectors = if disk.is_some() { " -o ashift=12" } else { "" };
         let pool = Self { name: format!("hull{}t{number}", std::process::id()), _disk: disk, dir };
         // Without compression, so that sizes can be foretold; in no cache file, so that nothing imports it again.
