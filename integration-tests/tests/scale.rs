@@ -6,7 +6,7 @@ use hull_storage::Settings;
 use hull_storage_testkit::Ground;
 use hull_storage_testkit::grounds::{volume_group, zpool};
 
-const FEW: Scale = Scale { snapshots: 12, depth: 6, seed: 1 };
+const FEW: Scale = Scale { snapshots: 8, depth: 4, seed: 1 };
 const HUNDREDS: Scale = Scale { snapshots: 500, depth: 30, seed: 1 };
 
 #[test]

@@ -21,6 +21,10 @@ use crate::grounds::{machine_maps_devices, output, told};
 /// How large the file system is; sparse.
 const SIZE: u64 = 2 << 30;
 
+/// A round takes half a second in an emulated machine, and there are 45. Not a divisor of the number of moments, so that all
+/// of them come.
+const STRIDE: usize = 3;
+
 /// A ground in a file system of the kind `kind`, called `KIND-on-a-failing-disk`.
 pub fn ground(kind: &'static str) -> Ground {
     named(&format!("{kind}-on-a-failing-disk"), kind, &[])
@@ -40,7 +44,7 @@ pub fn named(name: &str, kind: &'static str, settings: &'static [(&str, &str)]) 
             GroundInstance::new(dir, disk).with_troubles(troubles).with_durability(Durability::Power);
         Ok(settings.iter().fold(instance, |instance, (key, value)| instance.with_setting(*key, *value)))
     };
-    Ground::new(name, make).with_check(machine_maps_devices).with_only("troubles::a_")
+    Ground::new(name, make).with_check(machine_maps_devices).with_only("troubles::a_").with_stride(STRIDE)
 }
 
 /// A file system on a disk that can fail. Dropping it removes them.
