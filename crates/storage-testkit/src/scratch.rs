@@ -59,6 +59,7 @@ pub fn ground(kind: &str) -> Ground {
     let name = kind.to_owned();
     let ground = Ground::new(kind, move || {
         let scratch = ScratchFs::new(&name, SIZE)?;
+        keeps_attributes(scratch.path())?;
         let troubles = trouble::of_file_system(scratch.path());
         Ok(GroundInstance::new(scratch.path().to_path_buf(), scratch).with_troubles(troubles))
     });
@@ -67,6 +68,14 @@ pub fn ground(kind: &str) -> Ground {
         "xfs+prjquota" => ground.with_check(xfs_keeps_project_quotas),
         _ => ground,
     }
+}
+
+/// Fails where files keep no extended attributes of users, which the suite copies: on a tmpfs before Linux 6.6.
+fn keeps_attributes(dir: &Path) -> Result<(), SkipReason> {
+    let set = rustix::fs::setxattr(dir, "user.hull.trial", b"", rustix::fs::XattrFlags::empty());
+    set.map_err(|e| SkipReason(format!("no extended attributes of users on {}: {e}", dir.display())))?;
+    rustix::fs::removexattr(dir, "user.hull.trial")
+        .map_err(|e| SkipReason(format!("an attribute of {} cannot be removed: {e}", dir.display())))
 }
 
 /// Why ext4 keeps no project quotas here. It needs a quota format that is often a module, of which no file says

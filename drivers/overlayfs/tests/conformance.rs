@@ -5,7 +5,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     hull_storage_testkit::scratch::run(
         &hull_driver_overlayfs::REGISTRATION,
-        &["ext4", "xfs", "btrfs"],
+        &["ext4", "xfs", "btrfs", "tmpfs"],
         &["ext4"],
     )
 }
