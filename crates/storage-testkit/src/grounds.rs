@@ -28,7 +28,7 @@ fn machine_maps_devices() -> Result<(), SkipReason> {
 }
 
 /// What a program prints.
-fn output(command: &mut Command) -> Result<String, SkipReason> {
+pub(crate) fn output(command: &mut Command) -> Result<String, SkipReason> {
     let output = command.env("LVM_SUPPRESS_FD_WARNINGS", "1").output()?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
@@ -38,6 +38,6 @@ fn output(command: &mut Command) -> Result<String, SkipReason> {
 }
 
 /// A failure of the ground in a case that works on it.
-fn told(reason: SkipReason) -> io::Error {
+pub(crate) fn told(reason: SkipReason) -> io::Error {
     io::Error::other(reason.0)
 }

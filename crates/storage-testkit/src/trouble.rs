@@ -4,6 +4,7 @@ use std::any::Any;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -12,6 +13,10 @@ use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount_remount};
 
 use crate::ground::Troubles;
+use crate::grounds::{output, told};
+
+/// `BTRFS_SUPER_MAGIC` of statfs(2).
+const BTRFS: rustix::fs::FsWord = 0x9123_683E;
 
 /// What can befall the file system mounted at `point`.
 pub(crate) fn of_file_system(point: &Path) -> Troubles {
@@ -39,11 +44,27 @@ impl Drop for Ballast {
     }
 }
 
+/// Waits until btrfs has taken apart what subvolumes were deleted on it, which it does in its own time: until then they keep
+/// room that its metadata need.
+fn settle(point: &Path) -> io::Result<()> {
+    if rustix::fs::statfs(point)?.f_type == BTRFS {
+        // The first has it begin now.
+        for words in [["filesystem", "sync"], ["subvolume", "sync"]] {
+            output(Command::new("btrfs").args(words).arg(point)).map_err(told)?;
+        }
+    }
+    Ok(())
+}
+
 fn fill(point: &Path, left: u64) -> io::Result<Box<dyn Any>> {
     static BALLASTS: AtomicUsize = AtomicUsize::new(0);
     let number = BALLASTS.fetch_add(1, Ordering::Relaxed);
     // What others have written so far takes its place first.
     rustix::fs::syncfs(File::open(point)?)?;
+    // Once for each operation, for it takes a second.
+    if left == 0 {
+        settle(point)?;
+    }
     let spare = point.join(format!("spare{number}"));
     let mut ballast = Ballast { files: vec![spare.clone()], point: point.to_path_buf() };
     if left > 0 {
