@@ -110,7 +110,8 @@ fn copy(at: &Locator, source: &Path, target: &Path, access: Access) -> Result<Ke
     let found = hull_blockfs::probe(blocks.as_fd())?;
     let mounts =
         access == Access::ReadWrite && found.is_some_and(|f| Needs::of(&f, access) == Needs::default());
-    let device = mounts.then(|| attach::attach(target, access, Cache::Used)).transpose()?;
+    // Copying takes no device: where there is none to be had, who mounts the copy says so.
+    let device = mounts.then(|| attach::attach(target, access, Cache::Used)).and_then(Result::ok);
     image::set_size(&copy, target, size)?;
     let options = ImageOptions { zeroed: true, share: false, observer: &() };
     hull_treecopy::copy_image(blocks.as_fd(), copy.as_fd(), size.0, &options)
