@@ -15,9 +15,6 @@ use rustix::mount::{MountFlags, mount_remount};
 use crate::ground::Troubles;
 use crate::grounds::{output, told};
 
-/// `BTRFS_SUPER_MAGIC` of statfs(2).
-const BTRFS: rustix::fs::FsWord = 0x9123_683E;
-
 /// What can befall the file system mounted at `point`.
 pub(crate) fn of_file_system(point: &Path) -> Troubles {
     let (full, read_only) = (point.to_path_buf(), point.to_path_buf());
@@ -47,7 +44,7 @@ impl Drop for Ballast {
 /// Waits until btrfs has taken apart what subvolumes were deleted on it, which it does in its own time: until then they keep
 /// room that its metadata need.
 fn settle(point: &Path) -> io::Result<()> {
-    if rustix::fs::statfs(point)?.f_type == BTRFS {
+    if hull_sys::btrfs::is_btrfs(File::open(point)?).map_err(io::Error::other)? {
         // The first has it begin now.
         for words in [["filesystem", "sync"], ["subvolume", "sync"]] {
             output(Command::new("btrfs").args(words).arg(point)).map_err(told)?;
