@@ -1,6 +1,5 @@
 //! The groups of one container in all hierarchies.
 
-use hull_sys::fd;
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
@@ -451,18 +450,19 @@ fn make_leaf(base: &Group, path: &str, cpuset: bool) -> Result<Made> {
     let Some((leaf, parents)) = parts.split_last() else {
         return Err(Error::call(&format!("make {path:?}"), Errno::INVAL));
     };
-    let parent = parents.iter().try_fold(reopen(base)?, |group, part| make_child(&group, part, cpuset))?;
+    let above = walk(base, parents, |group, part| make_child(group, part, cpuset))?;
+    let parent = above.as_ref().unwrap_or(base);
     let made = parent.make(leaf)?;
     if let (Made::New(group), true) = (&made, cpuset) {
-        inherit_cpuset(&parent, group)?;
+        inherit_cpuset(parent, group)?;
     }
     Ok(made)
 }
 
 fn make_path(base: &Group, path: &str, cpuset: bool) -> Result<Group> {
-    let parts = components(path)
-        .ok_or_else(|| Error::call(&format!("make the cgroup {path:?}, no relative path"), Errno::INVAL))?;
-    parts.iter().try_fold(reopen(base)?, |group, part| make_child(&group, part, cpuset))
+    let parts = components(path).unwrap_or_default();
+    walk(base, &parts, |group, part| make_child(group, part, cpuset))?
+        .ok_or_else(|| Error::call(&format!("make the cgroup {path:?}, no relative path"), Errno::INVAL))
 }
 
 fn make_child(parent: &Group, name: &str, cpuset: bool) -> Result<Group> {
@@ -488,22 +488,27 @@ fn inherit_cpuset(parent: &Group, group: &Group) -> Result<()> {
 }
 
 fn descend(base: &Group, path: &str) -> Result<Group> {
-    components(path).unwrap_or_default().iter().try_fold(reopen(base)?, |group, part| group.child(part))
+    walk(base, &components(path).unwrap_or_default(), |group, part| group.child(part))?
+        .ok_or_else(|| Error::call(&format!("open the cgroup {path:?}, no relative path"), Errno::INVAL))
+}
+
+/// The group that `step` leads to from `base`, a part of its path at a time; none without parts, for `base` itself.
+fn walk(base: &Group, parts: &[&str], step: impl Fn(&Group, &str) -> Result<Group>) -> Result<Option<Group>> {
+    let mut reached: Option<Group> = None;
+    for part in parts {
+        reached = Some(step(reached.as_ref().unwrap_or(base), part)?);
+    }
+    Ok(reached)
 }
 
 fn remove_path(base: &Group, path: &str, deadline: Instant) -> Result<()> {
     let parts = components(path).unwrap_or_default();
     let Some((leaf, parents)) = parts.split_last() else { return Ok(()) };
-    let parent = parents.iter().try_fold(reopen(base)?, |group, part| group.child(part));
-    match parent {
-        Ok(parent) => parent.remove(leaf, deadline),
+    match walk(base, parents, |group, part| group.child(part)) {
+        Ok(above) => above.as_ref().unwrap_or(base).remove(leaf, deadline),
         Err(e) if e.errno() == Errno::NOENT => Ok(()),
         Err(e) => Err(e),
     }
-}
-
-fn reopen(group: &Group) -> Result<Group> {
-    Group::open(&fd::proc_path(group)).map(|g| g.renamed(group.path()))
 }
 
 fn enable_in(group: &Group, change: &str, controller: &str) -> Result<()> {

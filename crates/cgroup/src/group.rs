@@ -62,11 +62,6 @@ impl Group {
         }
     }
 
-    /// The same group under the name that messages are to use.
-    pub(crate) fn renamed(self, path: &Path) -> Self {
-        Self { path: path.to_owned(), ..self }
-    }
-
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
