@@ -2,7 +2,8 @@
 
 use std::fmt::{self, Display};
 use std::path::Path;
-use std::process::ExitCode;
+
+use hull_sys::entry::ExitCode;
 
 /// The result of a command: the exit code when it did what it was asked.
 pub(crate) type Outcome = Result<ExitCode, Failure>;

@@ -7,11 +7,12 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use hull_container::{Error, ErrorKind, Freezer, Freezing, Frozen, Result, Thawed};
 use hull_runtime::freeze::{Freezable, Thawing};
+use hull_sys::entry::ExitCode;
 
 use crate::errors::{Outcome, one_line};
 

@@ -1,10 +1,10 @@
 //! Man pages and shell completions, from the same tables that parse the command lines.
 
 use std::path::Path;
-use std::process::ExitCode;
 
 use clap::Command;
 use clap_complete::Shell;
+use hull_sys::entry::ExitCode;
 
 use crate::errors::{Failure, Outcome};
 use crate::{hull, lxc};

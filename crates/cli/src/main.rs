@@ -1,5 +1,5 @@
 //! The program `hull`, and every `lxc-*` command by its own name: the name it is called by decides.
-#![forbid(unsafe_code)]
+#![cfg_attr(not(test), no_main)]
 // eprintln! panics when stderr is full or its reader gone.
 #![deny(clippy::print_stderr, clippy::print_stdout)]
 
@@ -20,9 +20,14 @@ mod sizes;
 
 use std::ffi::OsString;
 use std::path::Path;
-use std::process::ExitCode;
 
-fn main() -> ExitCode {
+use hull_sys::entry::ExitCode;
+
+#[cfg(not(test))]
+hull_sys::entry!(begin);
+
+#[cfg_attr(test, allow(dead_code))]
+fn begin() -> ExitCode {
     let mut args = std::env::args_os();
     let program = args.next().unwrap_or_default();
     let args: Vec<OsString> = args.collect();

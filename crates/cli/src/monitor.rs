@@ -4,11 +4,12 @@ use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::Command;
 
 use hull_config::value::{Namespace, Personality};
 use hull_runtime::launch;
 use hull_storage::Settings;
+use hull_sys::entry::ExitCode;
 use hull_sys::process;
 
 use crate::environment::Environment;

@@ -1,4 +1,4 @@
-//! Standard streams that cannot be written to: no panic, and an exit code that tells.
+//! Standard streams that cannot be written to, or are not there: no panic, and an exit code that tells.
 
 #[allow(dead_code)]
 mod ground;
@@ -6,6 +6,7 @@ mod ground;
 use std::fs::{File, OpenOptions};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use ground::{Ground, words};
 
@@ -65,4 +66,43 @@ fn a_full_output_fails_and_a_reader_that_has_gone_ends_the_command() {
         assert_eq!(code(&ground, line, full().into(), Stdio::null()), Some(1), "{line}, full");
         assert_eq!(code(&ground, line, unread().into(), Stdio::null()), Some(141), "{line}, unread");
     }
+}
+
+/// The next file that is opened would get the number of one that is closed, and be written to as if it were that one.
+#[test]
+fn streams_that_are_closed_are_replaced_before_anything_is_opened() {
+    let ground = Ground::new();
+    let state = ground.dir().join("state");
+    let mut waiting = Command::new("sh")
+        .args([
+            "-c",
+            "exec \"$@\" <&- >&- 2>&-",
+            "sh",
+            env!("CARGO_BIN_EXE_hull"),
+            "wait",
+            "good",
+            "-s",
+            "running",
+            "-P",
+        ])
+        .arg(ground.dir())
+        .env("HOME", ground.dir())
+        .env("XDG_STATE_HOME", &state)
+        .spawn()
+        .expect("the command runs");
+    let standard = |number: i32| std::fs::read_link(format!("/proc/{}/fd/{number}", waiting.id())).ok();
+    let all = || (0..=2).map(standard).collect::<Vec<_>>();
+    let null = Some(std::path::PathBuf::from("/dev/null"));
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while all() != [null.clone(), null.clone(), null.clone()] && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let seen = all();
+    waiting.kill().expect("it still waits");
+    waiting.wait().expect("it ends");
+    assert_eq!(
+        seen,
+        [null.clone(), null.clone(), null],
+        "standard streams of a command that began without them"
+    );
 }

@@ -1,6 +1,7 @@
 //! One running container's supervisor: reads its command line, loads the configuration, and hands both to
 //! `hull-runtime`.
 
+#![cfg_attr(not(test), no_main)]
 // eprintln! panics when stderr is full or its reader gone.
 #![deny(clippy::print_stderr, clippy::print_stdout)]
 
@@ -17,12 +18,16 @@ use std::ffi::CString;
 use std::io::Write;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::Duration;
 
+use hull_sys::entry::ExitCode;
 use volumes::Volumes;
 
-fn main() -> ExitCode {
+#[cfg(not(test))]
+hull_sys::entry!(begin);
+
+#[cfg_attr(test, allow(dead_code))]
+fn begin() -> ExitCode {
     let mut words: Vec<String> =
         std::env::args_os().skip(1).map(|w| w.to_string_lossy().into_owned()).collect();
     if words.first().map(String::as_str) != Some(launch::SEALED) {

@@ -9,6 +9,7 @@ pub mod bpf;
 pub mod btrfs;
 pub mod capability;
 pub mod clock;
+pub mod entry;
 mod error;
 pub mod fd;
 pub mod fiemap;

@@ -77,6 +77,15 @@ pub fn reset() -> Result<()> {
     }
 }
 
+/// Has the kernel drop `number` wherever it would be sent to this process: `SIG_IGN`.
+pub fn ignore(number: i32) -> Result<()> {
+    // SAFETY: ignoring a signal installs no handler.
+    match unsafe { libc::signal(number, libc::SIG_IGN) } {
+        libc::SIG_ERR => Err(Error::last(format!("signal({number}, SIG_IGN)"))),
+        _ => Ok(()),
+    }
+}
+
 /// Keeps all signals from this thread; the process's other threads get them. For system calls that an interruption
 /// would make begin anew in the middle of what they write.
 pub fn keep_from_this_thread() -> Result<()> {

@@ -1,8 +1,7 @@
 //! `hull clone`: make a container of another one.
 
-use std::process::ExitCode;
-
 use hull_container::{CloneMode, CloneRequest};
+use hull_sys::entry::ExitCode;
 
 use super::context::Context;
 use crate::errors::Outcome;

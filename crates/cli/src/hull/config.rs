@@ -1,7 +1,6 @@
 //! `hull config`: a container's configuration, or one key of it.
 
-use std::process::ExitCode;
-
+use hull_sys::entry::ExitCode;
 use serde::Serialize;
 
 use super::context::Context;

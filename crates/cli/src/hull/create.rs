@@ -3,11 +3,11 @@
 use std::ffi::OsString;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::ArgGroup;
 use hull_container::{Content, CreateRequest, Template};
 use hull_storage::{Bytes, VolumeSpec};
+use hull_sys::entry::ExitCode;
 use rustix::fs::MemfdFlags;
 
 use super::context::Context;

@@ -1,9 +1,8 @@
 //! `hull destroy`: delete a container.
 
-use std::process::ExitCode;
-
 use hull_container::{Container, Dependents, DestroyRequest};
 use hull_ipc::State;
+use hull_sys::entry::ExitCode;
 
 use super::context::Context;
 use crate::errors::{Failure, Outcome};

@@ -1,8 +1,7 @@
 //! `hull info`: all that is known of one container.
 
-use std::process::ExitCode;
-
 use hull_storage::Bytes;
+use hull_sys::entry::ExitCode;
 use serde::Serialize;
 
 use super::context::Context;

@@ -1,8 +1,7 @@
 //! `hull ls`: the containers.
 
-use std::process::ExitCode;
-
 use hull_ipc::State;
+use hull_sys::entry::ExitCode;
 use serde::Serialize;
 
 use super::context::Context;

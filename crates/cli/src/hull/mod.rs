@@ -25,10 +25,10 @@ mod wait;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
+use hull_sys::entry::ExitCode;
 
 use crate::errors::{Failure, Outcome, one_line};
 use crate::output;

@@ -1,9 +1,9 @@
 //! `hull recover`: settle what dead commands left.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use hull_storage::{Recovered, Seen};
+use hull_sys::entry::ExitCode;
 use serde::Serialize;
 
 use super::context::Context;

@@ -1,6 +1,6 @@
 //! `hull rename`: give a container another name.
 
-use std::process::ExitCode;
+use hull_sys::entry::ExitCode;
 
 use super::context::Context;
 use crate::errors::Outcome;

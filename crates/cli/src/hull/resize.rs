@@ -1,6 +1,6 @@
 //! `hull resize`: give a container's root file system another size.
 
-use std::process::ExitCode;
+use hull_sys::entry::ExitCode;
 
 use super::context::Context;
 use crate::errors::Outcome;

@@ -1,8 +1,7 @@
 //! `hull restore`: put a container back to a snapshot.
 
-use std::process::ExitCode;
-
 use hull_container::RestoreRequest;
+use hull_sys::entry::ExitCode;
 
 use super::context::Context;
 use crate::errors::Outcome;

@@ -1,10 +1,10 @@
 //! `hull recover --scan`: what Hull left on disk and nobody answers for.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use hull_container::{Orphan, Why};
 use hull_storage::Bytes;
+use hull_sys::entry::ExitCode;
 use serde::Serialize;
 
 use super::context::Context;

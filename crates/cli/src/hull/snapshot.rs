@@ -1,8 +1,7 @@
 //! `hull snapshot`: keep a container as it is now.
 
-use std::process::ExitCode;
-
 use hull_container::{Snapshot, SnapshotRequest};
+use hull_sys::entry::ExitCode;
 use serde::Serialize;
 
 use super::context::Context;

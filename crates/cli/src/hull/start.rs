@@ -2,9 +2,9 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use hull_ipc::State;
+use hull_sys::entry::ExitCode;
 
 use super::context::Context;
 use crate::errors::{Failure, Outcome};

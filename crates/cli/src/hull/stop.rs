@@ -1,9 +1,9 @@
 //! `hull stop`: end a container.
 
-use std::process::ExitCode;
 use std::time::Duration;
 
 use hull_ipc::State;
+use hull_sys::entry::ExitCode;
 
 use super::context::Context;
 use crate::errors::{Failure, Outcome};

@@ -1,7 +1,8 @@
 //! `hull wait`: wait for a state.
 
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
+
+use hull_sys::entry::ExitCode;
 
 use super::context::Context;
 use crate::errors::{Failure, Outcome};

@@ -1,10 +1,9 @@
 //! `lxc-copy`: clone, rename, or start a throw-away clone of a container.
 
-use std::process::ExitCode;
-
 use clap::Command;
 use hull_container::{CloneMode, CloneRequest, Container};
 use hull_storage::DriverName;
+use hull_sys::entry::ExitCode;
 
 use super::call::{Call, trimmed};
 use super::create::stores;

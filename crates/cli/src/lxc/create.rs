@@ -1,11 +1,11 @@
 //! `lxc-create`: make a container.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::Command;
 use hull_container::{Content, CreateRequest, Template};
 use hull_storage::{DriverName, Settings};
+use hull_sys::entry::ExitCode;
 
 use super::bdev::Wanted;
 use super::call::Call;

@@ -1,9 +1,8 @@
 //! `lxc-destroy`: delete a container.
 
-use std::process::ExitCode;
-
 use clap::Command;
 use hull_container::{Container, Dependents, DestroyRequest};
+use hull_sys::entry::ExitCode;
 
 use super::call::Call;
 use super::table;

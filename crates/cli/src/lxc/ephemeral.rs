@@ -2,13 +2,14 @@
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use hull_config::Config;
 use hull_container::{CloneRequest, Container, DestroyRequest, ErrorKind};
 use hull_ipc::State;
 use hull_storage::{Reclaim, files};
+use hull_sys::entry::ExitCode;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::call::Call;

@@ -1,8 +1,7 @@
 //! `lxc-execute`: run one command in a container of its own.
 
-use std::process::ExitCode;
-
 use clap::Command;
+use hull_sys::entry::ExitCode;
 
 use super::call::Call;
 use super::start::{define, defines, rcfile, share, shares};

@@ -1,11 +1,10 @@
 //! `lxc-info`: what is known of one container.
 
-use std::process::ExitCode;
-
 use clap::Command;
 use hull_config::Config;
 use hull_container::Container;
 use hull_ipc::State;
+use hull_sys::entry::ExitCode;
 
 use super::call::Call;
 use super::table;

@@ -1,11 +1,11 @@
 //! `lxc-ls`: the containers of an lxcpath.
 
 use std::collections::BTreeSet;
-use std::process::ExitCode;
 
 use clap::Command;
 use hull_container::Containers;
 use hull_ipc::State;
+use hull_sys::entry::ExitCode;
 use regex_lite::Regex;
 
 use super::call::Call;

@@ -19,9 +19,9 @@ mod table;
 mod wait;
 
 use std::ffi::OsString;
-use std::process::ExitCode;
 
 use clap::Command;
+use hull_sys::entry::ExitCode;
 
 use crate::errors::{Failure, Outcome};
 use call::Call;

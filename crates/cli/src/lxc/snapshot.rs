@@ -1,9 +1,8 @@
 //! `lxc-snapshot`: make, list, restore and delete snapshots of a container.
 
-use std::process::ExitCode;
-
 use clap::Command;
 use hull_container::{Container, Made, RestoreRequest, SnapshotRequest};
+use hull_sys::entry::ExitCode;
 
 use super::call::Call;
 use super::table;

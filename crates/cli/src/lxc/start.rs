@@ -1,8 +1,7 @@
 //! `lxc-start`: start a container.
 
-use std::process::ExitCode;
-
 use clap::{Arg, Command};
+use hull_sys::entry::ExitCode;
 
 use super::call::Call;
 use super::table;

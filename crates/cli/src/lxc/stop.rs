@@ -1,10 +1,10 @@
 //! `lxc-stop`: end or reboot a container.
 
-use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Command;
 use hull_ipc::State;
+use hull_sys::entry::ExitCode;
 
 use super::call::Call;
 use super::table;

@@ -1,10 +1,10 @@
 //! `lxc-wait`: wait until a container is in one of several states.
 
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Command;
 use hull_ipc::State;
+use hull_sys::entry::ExitCode;
 
 use super::call::Call;
 use super::table;

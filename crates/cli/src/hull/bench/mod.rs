@@ -5,10 +5,10 @@ mod starter;
 mod stores;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::atomic::Ordering;
 
 use hull_bench::{Cache, Listener, Options, Request, Results, Source};
+use hull_sys::entry::ExitCode;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::context::Context;

@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use hull_bench::Results;
+use hull_sys::entry::ExitCode;
 use serde::Serialize;
 
 use crate::errors::{Failure, Outcome};

@@ -3,7 +3,7 @@
 mod container;
 mod host;
 
-use std::process::ExitCode;
+use hull_sys::entry::ExitCode;
 
 use super::context::Context;
 use crate::errors::Outcome;

@@ -9,10 +9,10 @@ mod ties;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::process::ExitCode;
 
 use clap::Subcommand;
 use hull_storage::{DriverName, Locator, Placement, Registry, Settings, Store};
+use hull_sys::entry::ExitCode;
 
 use super::context::Context;
 use super::volumes::{self, Volumes};
