@@ -2,7 +2,7 @@
 //!
 //! For stores whose volumes are block devices (images on loop devices, logical volumes). What a device holds is read
 //! from its superblock here ([`probe()`]); what changes it is done by the file system's own programs, or by the kernel
-//! through a mount that nobody else sees.
+//! through a mount that nobody else sees, but for one small thing ([`mod@ext4`]).
 //!
 //! Every function takes a block *device*: an image is attached to a loop device first. All but [`make()`] can be
 //! repeated after they were interrupted.
@@ -19,11 +19,13 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod ext4;
 mod identity;
 mod kind;
 mod make;
 mod mounted;
 mod probe;
+mod raw;
 mod resize;
 #[cfg(test)]
 mod testing;

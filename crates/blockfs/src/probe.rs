@@ -7,6 +7,7 @@ use hull_storage::{Bytes, Error, Result};
 use rustix::fs::{CWD, Mode, OFlags};
 
 use crate::kind::FsKind;
+use crate::raw::Raw;
 
 /// A file system that was recognised.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,39 +64,8 @@ pub(crate) fn open(path: &Path) -> Result<rustix::fd::OwnedFd> {
         .map_err(|e| Error::os(format!("cannot open {}", path.display()), e))
 }
 
-/// The bytes at the start of a device. Every read is checked against their number.
-struct Start<'a>(&'a [u8]);
-
-impl Start<'_> {
-    fn bytes<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
-        self.0.get(at..at.checked_add(N)?)?.try_into().ok()
-    }
-
-    fn is(&self, at: usize, magic: &[u8]) -> bool {
-        self.0.get(at..).is_some_and(|rest| rest.starts_with(magic))
-    }
-
-    fn u16(&self, at: usize) -> Option<u16> {
-        self.bytes(at).map(u16::from_le_bytes)
-    }
-
-    fn u32(&self, at: usize) -> Option<u32> {
-        self.bytes(at).map(u32::from_le_bytes)
-    }
-
-    fn u64(&self, at: usize) -> Option<u64> {
-        self.bytes(at).map(u64::from_le_bytes)
-    }
-
-    fn label(&self, at: usize, length: usize) -> Option<String> {
-        let field = self.0.get(at..at.checked_add(length)?)?;
-        let text = field.split(|&b| b == 0).next().unwrap_or_default();
-        (!text.is_empty()).then(|| String::from_utf8_lossy(text).into_owned())
-    }
-}
-
 fn recognise(start: &[u8]) -> Option<Found> {
-    let start = Start(start);
+    let start = Raw(start);
     [ext, xfs, btrfs, f2fs, squashfs, erofs].into_iter().find_map(|look| look(&start))
 }
 
@@ -105,7 +75,7 @@ fn blocks(count: u64, shift: u32) -> Option<Bytes> {
 }
 
 /// ext2, ext3 and ext4 share a superblock (fs/ext4/ext4.h); which one it is, its features say.
-fn ext(start: &Start<'_>) -> Option<Found> {
+fn ext(start: &Raw<'_>) -> Option<Found> {
     const AT: usize = 1024;
     const VALID: u16 = 1;
     const ERRORS: u16 = 2;
@@ -145,7 +115,7 @@ fn ext(start: &Start<'_>) -> Option<Found> {
 }
 
 /// XFS (fs/xfs/libxfs/xfs_format.h) is big-endian.
-fn xfs(start: &Start<'_>) -> Option<Found> {
+fn xfs(start: &Raw<'_>) -> Option<Found> {
     if !start.is(0, b"XFSB") {
         return None;
     }
@@ -162,7 +132,7 @@ fn xfs(start: &Start<'_>) -> Option<Found> {
 }
 
 /// Btrfs (fs/btrfs/ctree.h) keeps its first superblock at 64 KiB.
-fn btrfs(start: &Start<'_>) -> Option<Found> {
+fn btrfs(start: &Raw<'_>) -> Option<Found> {
     const AT: usize = 64 << 10;
     if !start.is(AT + 0x40, b"_BHRfS_M") {
         return None;
@@ -177,7 +147,7 @@ fn btrfs(start: &Start<'_>) -> Option<Found> {
     })
 }
 
-fn f2fs(start: &Start<'_>) -> Option<Found> {
+fn f2fs(start: &Raw<'_>) -> Option<Found> {
     const AT: usize = 1024;
     if !start.is(AT, &0xf2f5_2010_u32.to_le_bytes()) {
         return None;
@@ -192,7 +162,7 @@ fn f2fs(start: &Start<'_>) -> Option<Found> {
     })
 }
 
-fn squashfs(start: &Start<'_>) -> Option<Found> {
+fn squashfs(start: &Raw<'_>) -> Option<Found> {
     if !start.is(0, b"hsqs") {
         return None;
     }
@@ -200,7 +170,7 @@ fn squashfs(start: &Start<'_>) -> Option<Found> {
     Some(Found { fstype: "squashfs", uuid: None, size, label: None, clean: Some(true) })
 }
 
-fn erofs(start: &Start<'_>) -> Option<Found> {
+fn erofs(start: &Raw<'_>) -> Option<Found> {
     const AT: usize = 1024;
     if !start.is(AT, &0xe0f5_e1e2_u32.to_le_bytes()) {
         return None;
