@@ -258,9 +258,15 @@ impl Container<'_> {
         if request.keep_name && !occasion.is_awaited() {
             return Ok(());
         }
+        let name = format!("{}\n", request.name);
+        // Mounting some volumes takes longer than making them.
+        let written = !occasion.is_awaited()
+            && self.all.store().overwrite_unmounted(at, "etc", "hostname", name.as_bytes())?;
+        if written {
+            return self.all.store().persist(at);
+        }
         let volume = self.all.store().activate_to_fill(at)?;
         if !request.keep_name {
-            let name = format!("{}\n", request.name);
             patch::overwrite_and(&volume, "etc", "hostname", name.as_bytes(), || tx.seal())?;
         }
         if occasion.is_awaited() {

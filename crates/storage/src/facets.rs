@@ -64,6 +64,14 @@ pub trait Blocks: Sync {
     /// The blocks of another volume have been copied to `at`: gives the file system the identity (UUID) and size of
     /// its own that it needs to be mounted beside the other.
     fn adopt_blocks(&self, at: &Locator) -> Result<()>;
+
+    /// Overwrites the regular file `dir/name` of a new volume that nobody but the caller knows of yet, and that is thrown
+    /// away should this fail, without mounting it; a volume without that file stays as it is. `false` where it has to be
+    /// mounted for that: then nothing was changed.
+    fn overwrite_unmounted(&self, at: &Locator, dir: &str, name: &str, content: &[u8]) -> Result<bool> {
+        let _ = (at, dir, name, content);
+        Ok(false)
+    }
 }
 
 /// What a volume is stored in: an image file or a block device.

@@ -360,6 +360,13 @@ impl Store {
         ready.map_err(|e| e.during("activate"))
     }
 
+    /// Overwrites the small file `dir/name` of a volume that a transaction is making, without mounting it; a volume without
+    /// that file stays as it is. `false` where it has to be mounted for that: then nothing was changed.
+    pub fn overwrite_unmounted(&self, at: &Locator, dir: &str, name: &str, content: &[u8]) -> Result<bool> {
+        let Some(blocks) = self.driver(at.driver())?.blocks() else { return Ok(false) };
+        blocks.overwrite_unmounted(at, dir, name, content).map_err(|e| e.during("write to"))
+    }
+
     /// Finishes or undoes what dead processes left. Safe to repeat, and to die in.
     ///
     /// One record that cannot be settled does not keep the others from it. Deleting is in nobody's way, so no other

@@ -1,9 +1,11 @@
 //! Copies block by block, from and to stores of other kinds.
 
+use hull_blockfs::ext4::{self, Overwritten};
 use hull_mount::Access;
 use hull_storage::{BlockImage, Blocks, Bytes, Held, Layout, Locator, Result, TxId, paths};
 use hull_sys::lock::Kind;
-use rustix::fd::OwnedFd;
+use hull_sys::loopdev;
+use rustix::fd::{AsFd, OwnedFd};
 
 use crate::{LoopDriver, attach, image};
 
@@ -41,6 +43,20 @@ impl Blocks for LoopDriver {
                 && found.kind().is_some_and(|kind| kind.require_reachable(size).is_ok());
             if grows { hull_blockfs::grow(&*self.runner, device) } else { Ok(()) }
         })
+    }
+
+    fn overwrite_unmounted(&self, at: &Locator, dir: &str, name: &str, content: &[u8]) -> Result<bool> {
+        let path = image::existing(at)?;
+        if image::access(&path) == Access::ReadOnly {
+            return Ok(false);
+        }
+        let _still = image::lock(&path, Kind::Shared)?;
+        let file = image::open(&path, Access::ReadWrite)?;
+        // Who has it attached may have read what is to be overwritten, and would go on seeing that.
+        if !loopdev::attached_to(&file)?.is_empty() {
+            return Ok(false);
+        }
+        Ok(ext4::overwrite(file.as_fd(), dir, name, content)? != Overwritten::Unable)
     }
 }
 

@@ -1,8 +1,11 @@
 //! Copies block by block, from and to other stores of devices and images.
 
+use hull_blockfs::ext4::{self, Overwritten};
 use hull_mount::Access;
 use hull_storage::{BlockImage, Blocks, Bytes, Error, ErrorKind, Layout, Locator, Result, TxId};
+use rustix::fd::AsFd;
 use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::LvmDriver;
 use crate::device::Device;
@@ -48,6 +51,21 @@ impl Blocks for LvmDriver {
             }
             _ => Ok(()),
         }
+    }
+
+    fn overwrite_unmounted(&self, at: &Locator, dir: &str, name: &str, content: &[u8]) -> Result<bool> {
+        let device = self.active(&Name::of(at)?)?;
+        if device.access() == Access::ReadOnly {
+            return Ok(false);
+        }
+        // Exclusively: not while it is mounted.
+        let flags = OFlags::RDWR | OFlags::EXCL | OFlags::CLOEXEC;
+        let file = match rustix::fs::openat(CWD, &device.path, flags, Mode::empty()) {
+            Ok(file) => file,
+            Err(Errno::BUSY) => return Ok(false),
+            Err(e) => return Err(Error::os(format!("cannot open {}", device.path.display()), e)),
+        };
+        Ok(ext4::overwrite(file.as_fd(), dir, name, content)? != Overwritten::Unable)
     }
 }
 

@@ -31,6 +31,8 @@ pub enum Need {
     Transfer,
     /// It has the facet [`hull_storage::Capacity`].
     Capacity,
+    /// It has the facet [`hull_storage::Blocks`].
+    Blocks,
     /// It has the facet [`hull_storage::Enumerate`].
     Enumerate,
     /// Its volumes can lie in any directory.
@@ -58,6 +60,7 @@ impl Case {
             Need::CopyOnWrite => driver.copy_on_write().is_some(),
             Need::Transfer => driver.transfer().is_some(),
             Need::Capacity => driver.capacity().is_some(),
+            Need::Blocks => driver.blocks().is_some(),
             Need::Enumerate => driver.enumerate().is_some(),
             Need::Anywhere => facts.anywhere,
         })

@@ -190,6 +190,12 @@ impl Blocks for FaultyDriver {
         let facet = self.inner.blocks().ok_or_else(absent)?;
         self.faults.change("Blocks::adopt_blocks", || facet.adopt_blocks(at))
     }
+
+    fn overwrite_unmounted(&self, at: &Locator, dir: &str, name: &str, content: &[u8]) -> Result<bool> {
+        let facet = self.inner.blocks().ok_or_else(absent)?;
+        self.faults
+            .change("Blocks::overwrite_unmounted", || facet.overwrite_unmounted(at, dir, name, content))
+    }
 }
 
 #[deny(clippy::missing_trait_methods)]
