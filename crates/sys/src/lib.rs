@@ -17,6 +17,7 @@ pub mod inode;
 pub mod keyring;
 pub mod lock;
 pub mod loopdev;
+pub mod mapper;
 pub mod mount;
 pub mod netif;
 pub mod pages;

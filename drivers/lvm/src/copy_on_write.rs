@@ -5,6 +5,7 @@ use hull_mount::Access;
 use hull_storage::{
     CopyOnWrite, Cost, Error, ErrorKind, Kept, Layout, Offer, Placement, Result, Source, Tie, TxId,
 };
+use hull_sys::mapper;
 
 use crate::device::{Device, Makeup};
 use crate::driver::require_one_group;
@@ -74,10 +75,7 @@ impl CopyOnWrite for LvmDriver {
 impl LvmDriver {
     /// Asks the kernel whether the pool of a thin volume has room; where it does not tell, or the pool is full, LVM shall.
     fn room_seen(&self, device: Option<&Device>) -> Room {
-        let filled = || {
-            let output = self.runner.attempt(&tool::pool_status(&device?.pool()?)).ok()?;
-            report::filled(&output.text()).filter(|_| output.succeeded())
-        };
+        let filled = || report::filled(&mapper::status(&device?.pool()?).ok()??);
         match filled() {
             Some(filled) if filled < u32::from(tool::FULL) * 100 => Room::Seen,
             _ => Room::Unseen,

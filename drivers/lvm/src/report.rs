@@ -1,6 +1,7 @@
 //! What LVM reports of a group and its volumes, read from JSON.
 
 use hull_storage::{Access, Bytes, Error, ErrorKind, Result, TxId};
+use hull_sys::mapper;
 use serde::Deserialize;
 
 use crate::tool;
@@ -226,15 +227,15 @@ impl LvRow {
     }
 }
 
-/// How much of a thin pool's blocks are in use, in hundredths of a percent, by what the kernel says of it; nothing for a
-/// pool that has failed, and for what is none.
-pub(crate) fn filled(status: &str) -> Option<u32> {
-    let mut words = status.split_whitespace().skip(2);
-    if words.next() != Some("thin-pool") {
+/// How much of a thin pool's blocks are in use, in hundredths of a percent, by what the kernel says of it: what has been
+/// taken since it last wrote its metadata out is counted, and what has been given back is not yet. Nothing for a pool that has
+/// failed, and for what is none.
+pub(crate) fn filled(status: &mapper::Status) -> Option<u32> {
+    if status.kind != "thin-pool" {
         return None;
     }
     // The number of its last change, its metadata, its blocks (the kernel's thin-provisioning.rst).
-    let (used, all) = words.nth(2)?.split_once('/')?;
+    let (used, all) = status.text.split_whitespace().nth(2)?.split_once('/')?;
     let (used, all): (u128, u128) = (used.parse().ok()?, all.parse().ok()?);
     u32::try_from((used * 10_000).checked_div(all)?).ok()
 }
@@ -344,21 +345,16 @@ pub(crate) mod tests {
     #[test]
     fn a_pool_says_how_full_it_is() {
         for (status, expected) in [
-            (
-                "0 20971520 thin-pool 1 141/3072 2000/163840 - rw no_discard_passdown queue_if_no_space - 1024\n",
-                Some(122),
-            ),
-            (
-                "0 20971520 thin-pool 1 141/3072 155648/163840 - ro discard_passdown error_if_no_space",
-                Some(9500),
-            ),
-            ("0 20971520 thin-pool 1 141/3072 163840/163840 - out_of_data_space", Some(10_000)),
-            ("0 20971520 thin-pool Fail", None),
-            ("0 20971520 thin-pool 1 141/3072 0/0 - rw", None),
-            ("0 20971520 linear 1 141/3072 1/2", None),
+            ("1 141/3072 2000/163840 - rw no_discard_passdown queue_if_no_space - 1024", Some(122)),
+            ("1 141/3072 155648/163840 - ro discard_passdown error_if_no_space", Some(9500)),
+            ("1 141/3072 163840/163840 - out_of_data_space", Some(10_000)),
+            ("Fail", None),
+            ("1 141/3072 0/0 - rw", None),
             ("", None),
         ] {
-            assert_eq!(filled(status), expected, "{status}");
+            let says = |kind: &str| mapper::Status { kind: kind.into(), text: status.into() };
+            assert_eq!(filled(&says("thin-pool")), expected, "{status}");
+            assert_eq!(filled(&says("linear")), None);
         }
     }
 

@@ -15,8 +15,6 @@ const LVEXTEND: Tool = Tool { program: "lvextend", package: PACKAGE };
 const LVREDUCE: Tool = Tool { program: "lvreduce", package: PACKAGE };
 const VGMKNODES: Tool = Tool { program: "vgmknodes", package: PACKAGE };
 
-const DMSETUP: Tool = Tool { program: "dmsetup", package: "dmsetup" };
-
 /// The tag on every volume that Hull made.
 pub(crate) const OURS: &str = "hull";
 
@@ -84,12 +82,6 @@ fn making(by: TxId, room: Room) -> ToolCommand {
         }
     };
     command.args(["--addtag", OURS, "--addtag", &tag_of(by)])
-}
-
-/// Asks the kernel how full the thin pool is that the device mapper calls `device`. The kernel need not write the pool's
-/// metadata out for that: what has been taken since is counted, and what has been given back is not yet.
-pub(crate) fn pool_status(device: &str) -> ToolCommand {
-    ToolCommand::new(DMSETUP).args(["status", "--noflush", "--target", "thin-pool", device])
 }
 
 fn permitting(command: ToolCommand, access: Access) -> ToolCommand {
@@ -216,7 +208,6 @@ mod tests {
                  --setactivationskip n --permission r --name c2 vg/c1"
                     .into(),
             ),
-            (pool_status("vg-lxc-tpool"), "dmsetup status --noflush --target thin-pool vg-lxc-tpool".into()),
             (
                 thick_snapshot(&name(), "c2", Access::ReadWrite, TX),
                 format!("{made} --snapshot --extents 100%ORIGIN --name c2 vg/c1"),
