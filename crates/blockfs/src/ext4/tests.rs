@@ -1,3 +1,5 @@
+//! What is written, what is left to the kernel, and that nothing else changes, on file systems that mke2fs made.
+
 use super::*;
 use crate::FsKind;
 use crate::testing::image;
