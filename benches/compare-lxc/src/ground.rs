@@ -99,6 +99,10 @@ impl Ground {
                 run("lxc-snapshot -P {} -n sub")
             }
             "ext4" => {
+                for side in [Side::Hull(hull), Side::Stock] {
+                    command::timed("lxc-copy -P {} -n base -N over-{side} -s -B overlay", self, side, 0)?;
+                    command::timed("lxc-snapshot -P {} -n over-{side}", self, side, 0)?;
+                }
                 run("lxc-copy -P {} -n base -N runs -s -B overlay")?;
                 run("lxc-start -P {} -n runs -- /bin/sleep 1000000")?;
                 self.make_many()
