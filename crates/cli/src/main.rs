@@ -1,5 +1,5 @@
 //! The program `hull`, and every `lxc-*` command by its own name: the name it is called by decides.
-#![cfg_attr(not(test), no_main)]
+#![cfg_attr(all(not(test), target_env = "gnu"), no_main)]
 // eprintln! panics when stderr is full or its reader gone.
 #![deny(clippy::print_stderr, clippy::print_stdout)]
 

@@ -30,18 +30,31 @@ impl From<u8> for ExitCode {
     }
 }
 
-/// Makes a function, of no arguments, that returns an [`ExitCode`] the one a program begins with. The crate says
-/// `#![no_main]`.
+impl From<ExitCode> for std::process::ExitCode {
+    fn from(ExitCode(code): ExitCode) -> Self {
+        Self::from(code)
+    }
+}
+
+/// Makes a function, of no arguments, that returns an [`ExitCode`] the one a program begins with. With glibc
+/// (`target_env = "gnu"`) the crate says `#![no_main]`.
 ///
 /// Arguments and environment are in [`mod@std::env`], as ever: glibc hands them to the standard library before `main`.
+/// Other C libraries do not, and there the program begins as usual.
 #[macro_export]
 macro_rules! entry {
     ($begin:path) => {
+        #[cfg(target_env = "gnu")]
         #[allow(unsafe_code)]
         // SAFETY: a program has one `main`, and nothing else by that name: the linker refuses a second one.
         #[unsafe(no_mangle)]
         extern "C" fn main(_: ::std::ffi::c_int, _: *const *const ::std::ffi::c_char) -> ::std::ffi::c_int {
             $crate::entry::run($begin)
+        }
+
+        #[cfg(not(target_env = "gnu"))]
+        fn main() -> ::std::process::ExitCode {
+            $begin().into()
         }
     };
 }
