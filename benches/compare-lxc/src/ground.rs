@@ -93,19 +93,28 @@ impl Ground {
         run("lxc-copy -P {} -n base -N over -s -B overlay")?;
         run("lxc-snapshot -P {} -n over")?;
         run("lxc-snapshot -P {} -n image")?;
+        let sides = [Side::Hull(hull), Side::Stock];
         match self.kind {
             "btrfs" => {
                 create("sub", "btrfs")?;
                 run("lxc-snapshot -P {} -n sub")
             }
             "ext4" => {
-                for side in [Side::Hull(hull), Side::Stock] {
+                create("moved", "loop --size 2G")?;
+                for side in sides {
                     command::timed("lxc-copy -P {} -n base -N over-{side} -s -B overlay", self, side, 0)?;
                     command::timed("lxc-snapshot -P {} -n over-{side}", self, side, 0)?;
                 }
                 run("lxc-copy -P {} -n base -N runs -s -B overlay")?;
                 run("lxc-start -P {} -n runs -- /bin/sleep 1000000")?;
                 self.make_many()
+            }
+            "xfs" => {
+                for (side, name) in sides.into_iter().zip(["image-hull", "image-stock"]) {
+                    create(name, "loop --size 2G")?;
+                    command::timed("lxc-snapshot -P {} -n image-{side}", self, side, 0)?;
+                }
+                Ok(())
             }
             _ => Ok(()),
         }

@@ -174,6 +174,22 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         ..PLAIN
     },
     Operation {
+        name: "restore of an image in place",
+        ground: "xfs",
+        target: 0.4,
+        timed: &["lxc-snapshot -P {} -n image-{side} -r snap0"],
+        after: &["hull --lxcpath {} recover --reclaim"],
+        ..PLAIN
+    },
+    Operation {
+        name: "rename of an image",
+        target: 0.02,
+        timed: &["lxc-copy -P {} -n moved -N new -R"],
+        after: &["lxc-copy -P {} -n new -N moved -R"],
+        floor: Some(("mv {}/moved {}/floor", "mv {}/floor {}/moved")),
+        ..PLAIN
+    },
+    Operation {
         name: "rename of a dir container",
         target: 0.02,
         timed: &["lxc-copy -P {} -n other -N new -R"],
