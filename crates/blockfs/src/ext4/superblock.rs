@@ -43,9 +43,17 @@ pub(super) struct Superblock {
 }
 
 impl Superblock {
-    /// Reads it; `None` for another file system, and for one that is not clean, is damaged, or has what is not known here.
+    /// Reads it; `None` for another file system, and for one that is not clean, is damaged, is cut off, or has what is not
+    /// known here.
     pub(super) fn read(volume: &Volume<'_>) -> Result<Option<Self>> {
-        Ok(volume.read(AT, LENGTH)?.and_then(|bytes| Self::parse(&Raw(&bytes))))
+        let Some(this) = volume.read(AT, LENGTH)?.and_then(|bytes| Self::parse(&Raw(&bytes))) else {
+            return Ok(None);
+        };
+        // What is written to a block that an image has not got would make it longer.
+        let Some(last) = this.blocks.checked_mul(this.block).and_then(|end| end.checked_sub(1)) else {
+            return Ok(None);
+        };
+        Ok(volume.read(last, 1)?.map(|_| this))
     }
 
     fn parse(raw: &Raw<'_>) -> Option<Self> {

@@ -156,6 +156,9 @@ fn the_unusual_is_left_to_the_kernel() {
     }
     let tree = tree(3);
     let Some(image) = ext4(TEST, tree.path(), &["-b", "1024"]) else { return };
+    image.as_file().set_len((16 << 20) - 1024).expect("shorter");
+    assert_eq!(write(&image, "n\n"), Overwritten::Unable, "its last block is missing");
+    image.as_file().set_len(16 << 20).expect("as long as it was");
     assert_eq!(write(&image, &"n".repeat(1025)), Overwritten::Unable, "more than the block holds");
 }
 
