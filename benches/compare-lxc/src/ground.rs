@@ -15,6 +15,15 @@ pub(crate) const KINDS: [&str; 3] = ["ext4", "xfs", "btrfs"];
 /// The pools, whose lxcpaths lie in the scratch directory.
 pub(crate) const POOLS: [&str; 2] = ["lvm", "zfs"];
 
+/// Copies the tree `$1` to `$2` by two processes, which have about half of it each.
+const TWO_CP: &str = "\
+mkdir $2 $2/usr
+cp -a $1/usr/lib $2/usr/ &
+find $1/usr -mindepth 1 -maxdepth 1 ! -name lib -exec cp -a -t $2/usr {} +
+find $1 -mindepth 1 -maxdepth 1 ! -name usr -exec cp -a -t $2 {} +
+wait
+";
+
 /// How many stopped containers there are to be listed.
 const MANY: usize = 1000;
 
@@ -101,6 +110,8 @@ impl Ground {
             }
             "ext4" => {
                 create("moved", "loop --size 2G")?;
+                let script = self.point.join("two-cp");
+                fs::write(&script, TWO_CP).map_err(|e| format!("cannot write {}: {e}", script.display()))?;
                 for side in sides {
                     command::timed("lxc-copy -P {} -n base -N over-{side} -s -B overlay", self, side, 0)?;
                     command::timed("lxc-snapshot -P {} -n over-{side}", self, side, 0)?;

@@ -151,6 +151,31 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         ..PLAIN
     },
     Operation {
+        name: "copy of a dir container, beside rsync",
+        target: 0.30,
+        timed: &["lxc-copy -P {} -n base -N new"],
+        floor: Some(("rsync -aHAX --numeric-ids {}/base/rootfs/ {}/floor", CLEAR)),
+        ..PLAIN
+    },
+    Operation {
+        name: "copy of a dir container, beside two cp",
+        target: 0.30,
+        timed: &["lxc-copy -P {} -n base -N new"],
+        floor: Some(("sh {point}/two-cp {}/base/rootfs {}/floor", CLEAR)),
+        ..PLAIN
+    },
+    Operation {
+        name: "create by the busybox template",
+        timed: &["lxc-create -P {} -n new -f {point}/../config -t busybox"],
+        ..PLAIN
+    },
+    Operation {
+        name: "start in the background, until it runs",
+        timed: &["lxc-start -P {} -n base -d -- /bin/sleep 1000000"],
+        after: &["lxc-stop -k -P {} -n base"],
+        ..PLAIN
+    },
+    Operation {
         name: "snapshot of an overlay container",
         target: 0.15,
         timed: &["lxc-snapshot -P {} -n over"],
