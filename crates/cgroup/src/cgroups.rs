@@ -8,7 +8,7 @@ use std::time::Instant;
 use crate::door::{self, Doors};
 use crate::group::{Group, Made};
 use crate::plan::{Name, components};
-use crate::{Base, Error, Hierarchy, Layout, Plan, Result, Version, View};
+use crate::{Base, Error, Hierarchy, Layout, Moving, Plan, Result, Version, View};
 
 /// Names tried before giving up on one that is free.
 const MOST_NAMES: u32 = 1000;
@@ -23,6 +23,7 @@ pub struct Cgroups {
     pub(crate) layout: Layout,
     pub(crate) devices: Option<crate::devices::Program>,
     pivot: String,
+    moving: Moving,
 }
 
 /// A hierarchy the container has no group in, and why.
@@ -112,7 +113,14 @@ impl Cgroups {
             removed: false,
         });
         let members = members.collect();
-        Ok(Self { members, skipped, layout: view.layout(), devices: None, pivot: plan.pivot() })
+        Ok(Self {
+            members,
+            skipped,
+            layout: view.layout(),
+            devices: None,
+            pivot: plan.pivot(),
+            moving: plan.monitor_moves,
+        })
     }
 
     /// The groups of a container that runs already, whose monitor `path_of` asks for the path of its group
@@ -150,7 +158,8 @@ impl Cgroups {
                 removed: false,
             });
         }
-        Ok(Self { members, skipped, layout: view.layout(), devices: None, pivot: String::new() })
+        let (pivot, moving) = (String::new(), Moving::Stays);
+        Ok(Self { members, skipped, layout: view.layout(), devices: None, pivot, moving })
     }
 
     /// The hierarchies without a group of the container.
@@ -165,10 +174,13 @@ impl Cgroups {
 
     /// Moves the calling process to the monitor's groups, then enables what controllers of version 2 it can
     /// for the payload, which version 2 does not allow while processes are beside it.
+    ///
+    /// With [`Moving::Reborn`] it is another process that returns, unless version 2 is not there or does not allow it.
+    /// Requires that nothing but this process refers to its number, or waits for its children.
     pub fn enter_monitor(&self) -> Result<()> {
         for member in &self.members {
             if let (Some(base), Some(monitor)) = (&member.base, &member.monitor) {
-                door::enter(&descend(base, monitor)?, member.version)?;
+                door::enter(&descend(base, monitor)?, member.version, self.moving)?;
             }
         }
         for member in self.members.iter().filter(|m| m.version == Version::Two) {
@@ -228,7 +240,7 @@ impl Cgroups {
     }
 
     /// Removes the container's groups, and the monitor's after moving the calling process (which may be in it)
-    /// to the pivot group. Waits until `deadline` for processes that are ending.
+    /// to the pivot group, as [`Cgroups::enter_monitor`] does. Waits until `deadline` for processes that are ending.
     ///
     /// Goes on past a hierarchy that fails and returns the first failure.
     pub fn remove(self, deadline: Instant) -> Result<()> {
@@ -261,7 +273,7 @@ impl Cgroups {
         let own = rustix::process::getpid().as_raw_nonzero().get();
         if monitor_group.processes()?.contains(&own) {
             let pivot = make_path(base, &self.pivot, member.has_controller("cpuset"))?;
-            door::enter(&pivot, member.version)?;
+            door::enter(&pivot, member.version, self.moving)?;
         }
         // Other containers' monitors may share a group that a key names; it goes with the last of them.
         let others = !monitor_group.processes()?.is_empty();
@@ -346,7 +358,7 @@ fn bases(view: &View, plan: &Plan) -> (Vec<BaseGroup>, Vec<Skipped>) {
         };
         match found {
             Ok(group) => bases.push(BaseGroup {
-                monitor_moves: !plan.monitor_stays || in_the_way(hierarchy, &group),
+                monitor_moves: plan.monitor_moves != Moving::Stays || in_the_way(hierarchy, &group),
                 version: hierarchy.version,
                 controllers: hierarchy.controllers.clone(),
                 mount_point: hierarchy.mount_point.clone(),

@@ -1,11 +1,14 @@
 //! Moving the calling process into a group without making the whole system wait.
 
+use hull_sys::process::{self, Fork};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
+use rustix::process::{PidfdFlags, getpid, pidfd_open};
 use std::path::{Path, PathBuf};
 
 use crate::group::{self, Group};
-use crate::{Error, Result, Version};
+use crate::{Error, Moving, Result, Version};
 
 /// A group's file by which a process of one thread moves itself there, whatever it can see or name by then.
 ///
@@ -74,10 +77,26 @@ impl Doors {
     }
 }
 
-/// Moves the calling process to `group`: by its door if it has one thread and the group one.
-pub(crate) fn enter(group: &Group, version: Version) -> Result<()> {
-    match version {
-        Version::One if hull_sys::process::is_alone() => Door::open(group)?.enter(),
+/// Moves the calling process to `group`: by its door if it has one thread and the group one, or by being born there.
+pub(crate) fn enter(group: &Group, version: Version, moving: Moving) -> Result<()> {
+    match (version, moving) {
+        (Version::One, _) if process::is_alone() => Door::open(group)?.enter(),
+        // A kernel that does not know how, or a group that takes nobody in, moves it or says why not.
+        (Version::Two, Moving::Reborn) => be_born_in(group).or_else(|_| group.add(0)),
         _ => group.add(0),
+    }
+}
+
+/// Goes on as a child of the calling process, born in `group`, whose parent ends. Returns in the child, which then is
+/// the only one.
+fn be_born_in(group: &Group) -> Result<()> {
+    let describe = |e| Error::call("pidfd_open(self)", e);
+    let parent = pidfd_open(getpid(), PidfdFlags::empty()).map_err(describe)?;
+    match process::fork(0, Some(group.as_fd())).map_err(|e| Error::call("be born in a cgroup", e.errno()))? {
+        Fork::Parent { .. } => process::exit(0),
+        // Until it has ended, it is in the way of whoever removes its group, or enables controllers beside it.
+        Fork::Child => rustix::io::retry_on_intr(|| poll(&mut [PollFd::new(&parent, PollFlags::IN)], None))
+            .map(drop)
+            .map_err(|e| Error::call("poll(pidfd)", e)),
     }
 }

@@ -22,6 +22,6 @@ pub use cgroups::{Cgroups, GroupOf, Skipped};
 pub use door::Doors;
 pub use error::{Error, Result};
 pub use limits::{Excused, Limit};
-pub use plan::{Base, Plan};
+pub use plan::{Base, Moving, Plan};
 pub use statistics::Statistics;
 pub use view::{Hierarchy, Layout, Version, View};

@@ -10,6 +10,22 @@ pub enum Base {
     Own,
 }
 
+/// How a monitor gets from one group into another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Moving {
+    /// The kernel moves the process, for which version 2 makes it wait: see [`Cgroups::enter_monitor`].
+    ///
+    /// [`Cgroups::enter_monitor`]: crate::Cgroups::enter_monitor
+    #[default]
+    Itself,
+    /// It goes on as a child of itself that is born there, and ends with status 0: for a daemon, which nobody waits for
+    /// and whose number nobody knows.
+    Reborn,
+    /// Not at all, wherever it is in nobody's way: for one that its caller waits for, which is the caller's business
+    /// also when a session ends or memory is counted.
+    Stays,
+}
+
 /// Names for a container's groups, as the configuration keys give them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
@@ -25,9 +41,8 @@ pub struct Plan {
     pub dir_container_inner: Option<String>,
     /// `lxc.cgroup.dir.monitor`: the monitor's group itself.
     pub dir_monitor: Option<String>,
-    /// The monitor stays in the groups it is in, wherever it is in nobody's way there: for one that its caller waits for,
-    /// which is the caller's business also when a session ends or memory is counted.
-    pub monitor_stays: bool,
+    /// How the monitor comes into its groups and out of them.
+    pub monitor_moves: Moving,
     /// `lxc.cgroup.dir.monitor.pivot`: where the monitor goes when its group is removed.
     pub dir_monitor_pivot: Option<String>,
     /// `lxc.cgroup.pattern` of the global configuration: a payload group with `%n` for the name.

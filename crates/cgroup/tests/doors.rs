@@ -3,7 +3,7 @@
 
 mod support;
 
-use hull_cgroup::{Cgroups, Doors, Plan, Version};
+use hull_cgroup::{Cgroups, Doors, Moving, Plan, Version};
 use support::{Ground, soon};
 
 /// The groups of the calling thread, one line for each hierarchy.
@@ -57,7 +57,7 @@ fn a_monitor_that_stays_has_no_group() {
         .view
         .hierarchies
         .retain(|h| h.version == Version::One || !h.mount_point.join("cgroup.type").exists());
-    let plan = Plan { monitor_stays: true, ..ground.plan("c") };
+    let plan = Plan { monitor_moves: Moving::Stays, ..ground.plan("c") };
     let before = own_groups();
     let cgroups = Cgroups::create(&ground.view, &plan).unwrap();
     cgroups.enter_monitor().unwrap();

@@ -258,15 +258,24 @@ fn kernel_settings() {
     assert_eq!(g.execute(&[], script).ok(), "1\n4321\n10\n00000008\n/etc\n1\n");
 }
 
+/// The parent of process `pid`.
+fn parent(pid: i32) -> i32 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    status.lines().find_map(|l| l.strip_prefix("PPid:")).unwrap().trim().parse().unwrap()
+}
+
 fn life() {
     let g = Ground::new("");
     assert_eq!(g.start().expect("it starts"), [""; 0]);
     eventually("it boots", || g.rootfs().join("etc/booted").exists());
     let boots = || std::fs::read_to_string(g.rootfs().join("etc/boots")).unwrap_or_default().lines().count();
     let first = g.client().init_pid().unwrap();
+    assert_eq!(g.monitors(), [parent(first.unwrap())], "one monitor, in its groups, and nobody else");
     g.attach(&[], "reboot").ok();
     eventually("it boots again", || boots() == 2 && g.is_running());
-    assert_ne!(g.client().init_pid().unwrap(), first);
+    let second = g.client().init_pid().unwrap();
+    assert_ne!(second, first);
+    assert_eq!(g.monitors(), [parent(second.unwrap())]);
     let config = Config::load(&g.home().join("config")).unwrap();
     // Busybox's init halts upon SIGUSR1 or SIGUSR2; SIGPWR, the default, it halts upon, too.
     let deadline = Some(Instant::now() + Duration::from_secs(20));

@@ -1,5 +1,6 @@
 //! A container of busybox in an lxcpath of its own, cleaned up however the test ends.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -135,6 +136,18 @@ impl Ground {
         all.map(|e| e.path()).chain([PathBuf::from("/sys/fs/cgroup")]).any(|hierarchy| {
             ["payload", "monitor"].iter().any(|k| hierarchy.join(format!("lxc.{k}.{}", self.name)).exists())
         })
+    }
+
+    /// The processes in the monitor's groups of all hierarchies, each once.
+    pub(crate) fn monitors(&self) -> Vec<i32> {
+        let all = std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
+        let groups = all.map(|e| e.path()).chain([PathBuf::from("/sys/fs/cgroup")]);
+        let lists = groups.filter_map(|hierarchy| {
+            std::fs::read_to_string(hierarchy.join(format!("lxc.monitor.{}/cgroup.procs", self.name))).ok()
+        });
+        let pids: BTreeSet<i32> =
+            lists.flat_map(|l| l.lines().map(|pid| pid.parse().unwrap()).collect::<Vec<_>>()).collect();
+        pids.into_iter().collect()
     }
 
     pub(crate) fn is_running(&self) -> bool {

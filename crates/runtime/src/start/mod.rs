@@ -175,7 +175,11 @@ fn make_cgroups(start: &Start<'_>) -> Result<Option<Cgroups>> {
     let root = rustix::process::geteuid().is_root() && !c.flag("lxc.cgroup.relative", false);
     let dir_monitor = text("lxc.cgroup.dir.monitor");
     let plan = hull_cgroup::Plan {
-        monitor_stays: start.mode == Mode::Foreground && dir_monitor.is_none(),
+        monitor_moves: match start.mode {
+            Mode::Daemon => hull_cgroup::Moving::Reborn,
+            Mode::Foreground if dir_monitor.is_none() => hull_cgroup::Moving::Stays,
+            Mode::Foreground => hull_cgroup::Moving::Itself,
+        },
         base: if root { hull_cgroup::Base::Init } else { hull_cgroup::Base::Own },
         dir: text("lxc.cgroup.dir"),
         dir_container: text("lxc.cgroup.dir.container"),
