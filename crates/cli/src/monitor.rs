@@ -4,7 +4,6 @@ use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use hull_config::value::{Namespace, Personality};
 use hull_runtime::launch;
@@ -56,10 +55,9 @@ impl Launch {
     /// As [`Launch::foreground`], in a process of its own, so that the caller can clean up afterwards.
     pub(crate) fn foreground_and_wait(&self, environment: &Environment) -> Outcome {
         let program = environment.monitor()?;
-        let status = Command::new(&program)
-            .arg("--foreground")
-            .args(self.arguments(&environment.store_settings()))
-            .status();
+        let monitor = launch::sealed(&program).map_err(|e| Failure::new(e.to_string()))?;
+        let arguments = self.arguments(&environment.store_settings());
+        let status = monitor.command().arg("--foreground").args(arguments).status();
         let status = status.map_err(|e| Failure::io("run", &program, &e))?;
         let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
         Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
@@ -194,8 +192,6 @@ impl Entry {
 }
 
 /// Replaces this process by the monitor; returns why that failed.
-///
-/// It runs from a sealed copy at once, where it would else execute itself again: half a millisecond of every command.
 fn become_monitor(environment: &Environment, arguments: &[OsString]) -> Failure {
     let program = match environment.monitor() {
         Ok(program) => program,
@@ -212,10 +208,7 @@ fn become_monitor(environment: &Environment, arguments: &[OsString]) -> Failure 
             bytes(name)
         })
         .collect();
-    // What the caller left open is none of a container's business.
-    let failed = process::close_on_exec_from(3)
-        .and_then(|()| hull_sys::sealed::open(&program))
-        .and_then(|file| process::exec_fd(file, &argv, &variables));
+    let failed = hull_sys::sealed::open(&program).and_then(|file| process::exec_fd(file, &argv, &variables));
     match failed {
         Ok(never) => match never {},
         Err(e) => Failure::new(format!("cannot run {}: {e}", program.display())),

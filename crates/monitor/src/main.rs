@@ -35,6 +35,14 @@ fn begin() -> ExitCode {
         return fail(&seal(), 1);
     }
     words.remove(0);
+    let options = words.iter().take_while(|w| *w != "--");
+    let status = options.skip_while(|w| *w != "--status-fd").nth(1).and_then(|w| w.parse().ok());
+    // A daemon that kept, say, the end of somebody's pipe would let them wait for ever.
+    if let Err(e) = process::close_inherited(status) {
+        return fail(&e.to_string(), 1);
+    }
+    // Executed through a descriptor it would be called by that one's number.
+    let _ = rustix::thread::set_name(c"hull-monitor");
     match run(words) {
         Ok(code) => ExitCode::from(code),
         Err(e) => fail(&e.to_string(), e.exit_code()),
@@ -52,16 +60,7 @@ fn fail(line: &str, status: u8) -> ExitCode {
 }
 
 /// Executes this program again from a sealed copy; returns why that failed.
-///
-/// What the caller left open is closed on the way, but for the status descriptor: a daemon that kept, say, the
-/// end of somebody's pipe would let them wait for ever.
 fn seal() -> String {
-    let mut words = std::env::args_os().skip_while(|w| w != "--status-fd").skip(1);
-    let status = words.next().and_then(|w| w.to_str()?.parse::<i32>().ok());
-    let closed = process::close_on_exec_from(3);
-    if let Err(e) = closed.and_then(|()| status.map_or(Ok(()), process::keep_on_exec)) {
-        return e.to_string();
-    }
     let bytes = |word: std::ffi::OsString| CString::new(word.into_vec()).unwrap_or_default();
     let mut argv: Vec<CString> = std::env::args_os().map(bytes).collect();
     argv.insert(1.min(argv.len()), CString::new(launch::SEALED).unwrap_or_default());

@@ -266,7 +266,16 @@ fn parent(pid: i32) -> i32 {
 
 fn life() {
     let g = Ground::new("");
+    // Such as a caller leaves open, and would wait for the end of.
+    let (_reader, writer) = rustix::pipe::pipe().expect("a pipe");
     assert_eq!(g.start().expect("it starts"), [""; 0]);
+    let [monitor] = g.monitors()[..] else { panic!("{:?}", g.monitors()) };
+    let ours =
+        std::fs::read_link(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&writer))).unwrap();
+    let fds = std::fs::read_dir(format!("/proc/{monitor}/fd")).unwrap().flatten();
+    let held: Vec<_> = fds.filter_map(|fd| std::fs::read_link(fd.path()).ok()).collect();
+    assert!(!held.contains(&ours) && held.len() > 3, "{held:?}");
+    assert_eq!(std::fs::read_to_string(format!("/proc/{monitor}/comm")).unwrap(), "hull-monitor\n");
     eventually("it boots", || g.rootfs().join("etc/booted").exists());
     let boots = || std::fs::read_to_string(g.rootfs().join("etc/boots")).unwrap_or_default().lines().count();
     let first = g.client().init_pid().unwrap();

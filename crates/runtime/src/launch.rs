@@ -25,22 +25,51 @@
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::error::{Error, Named, Result};
 
 /// The first argument of a monitor that runs from where no container can write to it already ([`hull_sys::sealed`]);
-/// without it, it executes itself again from there.
+/// without it, it executes itself again from there, a millisecond later.
 pub const SEALED: &str = "--sealed";
+
+/// A monitor about to be executed from where no container can write to it.
+#[derive(Debug)]
+pub struct Sealed<'a> {
+    program: &'a Path,
+    file: OwnedFd,
+}
+
+/// Opens the monitor `program` such that nobody can write to what is executed. Fails where `/proc` is not mounted, or
+/// neither an overlay nor a memfd can be had.
+pub fn sealed(program: &Path) -> Result<Sealed<'_>> {
+    let file = hull_sys::sealed::open(program)?;
+    // The standard descriptors of the new process come in the way of the first three.
+    let file = rustix::io::fcntl_dupfd_cloexec(&file, 3).named(|| format!("dup({})", program.display()))?;
+    Ok(Sealed { program, file })
+}
+
+impl Sealed<'_> {
+    /// The command that executes it, to be used while this lives; its arguments are to be added. It closes what it
+    /// inherits but for the status descriptor.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(format!("/proc/self/fd/{}", self.file.as_raw_fd()));
+        command.arg0(self.program).arg(SEALED);
+        command
+    }
+}
 
 /// Starts the monitor `program` with `arguments` (without `--foreground` and `--status-fd`) in the background and
 /// waits until its container runs. Returns the warnings.
 ///
 /// Fails with the monitor's own line.
 pub fn daemonised(program: &Path, arguments: &[OsString]) -> Result<Vec<String>> {
+    let monitor = sealed(program)?;
     let (read, write) = pipe()?;
-    let mut child = Command::new(program)
+    let mut child = monitor
+        .command()
         .arg("--status-fd")
         .arg(write.as_raw_fd().to_string())
         .args(arguments)
@@ -105,7 +134,8 @@ pub fn attach_arguments(lxcpath: &Path, name: &str, options: &crate::attach::Opt
 /// callers that have threads, or run from a file a container could overwrite. Returns the command's exit code,
 /// 128 and the signal that ended it, or 1 if it could not be executed (said on standard error).
 pub fn attach(program: &Path, lxcpath: &Path, name: &str, options: &crate::attach::Options) -> Result<i32> {
-    let status = Command::new(program)
+    let status = sealed(program)?
+        .command()
         .args(attach_arguments(lxcpath, name, options))
         .env_clear()
         .envs(options.environment.iter().map(|(k, v)| (k, v)))

@@ -176,12 +176,31 @@ pub fn close_on_exec_from(first: u32) -> Result<()> {
 /// For a forked child that goes on without anything of its parent's: it must neither use nor drop a value
 /// that owns one of these descriptors, and leave by [`exit`] or exec. `first` below 3 is `EBADF`.
 pub fn close_all_from(first: u32) -> Result<()> {
-    let describe = || format!("close_range({first})");
+    close_range(first, u32::MAX)
+}
+
+/// Closes what the program was started with but for the standard descriptors and `kept`: whoever left it open may wait
+/// for its end.
+///
+/// Requires that it is called at the start of the program, before any value owns a descriptor.
+pub fn close_inherited(kept: Option<i32>) -> Result<()> {
+    let Some(kept) = kept.and_then(|raw| u32::try_from(raw).ok()).filter(|raw| *raw >= 3) else {
+        return close_range(3, u32::MAX);
+    };
+    if kept > 3 {
+        close_range(3, kept - 1)?;
+    }
+    close_range(kept.saturating_add(1), u32::MAX)
+}
+
+/// Closes the descriptors from `first` to `last`, no standard ones, which by the caller's requirement nobody uses again.
+fn close_range(first: u32, last: u32) -> Result<()> {
+    let describe = || format!("close_range({first}, {last})");
     if first < 3 {
         return Err(Error::new(describe(), Errno::BADF));
     }
-    // SAFETY: by this function's requirement no owner of these descriptors is used again.
-    let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0 as libc::c_uint) };
+    // SAFETY: by the callers' requirements no owner of these descriptors is used again.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0 as libc::c_uint) };
     if result == 0 { Ok(()) } else { Err(Error::last(describe())) }
 }
 
@@ -192,13 +211,6 @@ pub fn set_idle_io_priority() -> Result<()> {
     // SAFETY: the call takes numbers and changes only how this process is scheduled.
     let result = unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0 as libc::c_int, IDLE) };
     if result == 0 { Ok(()) } else { Err(Error::last("ioprio_set(idle)")) }
-}
-
-/// Lets descriptor number `raw` survive the next exec, after [`close_on_exec_from`]. Not open: `EBADF`.
-pub fn keep_on_exec(raw: i32) -> Result<()> {
-    // SAFETY: fcntl checks the number; it changes only the close-on-exec flag.
-    let result = unsafe { libc::fcntl(raw, libc::F_SETFD, 0) };
-    if result == 0 { Ok(()) } else { Err(Error::last(format!("fcntl({raw}, F_SETFD, 0)"))) }
 }
 
 /// Sets the execution domain, for instance a 32-bit one: `personality(2)`.
