@@ -175,13 +175,18 @@ impl Cgroups {
     /// Moves the calling process to the monitor's groups, then enables what controllers of version 2 it can
     /// for the payload, which version 2 does not allow while processes are beside it.
     ///
-    /// With [`Moving::Reborn`] it is another process that returns, unless version 2 is not there or does not allow it.
-    /// Requires that nothing but this process refers to its number, or waits for its children.
+    /// With [`Moving::Reborn`] it is a child of the calling process that returns, also where there is no version 2 to be
+    /// born in, and the calling process has ended. Requires one thread, and that nothing but the process itself refers
+    /// to its number or waits for its children.
     pub fn enter_monitor(&self) -> Result<()> {
+        let before = rustix::process::getpid();
         for member in &self.members {
             if let (Some(base), Some(monitor)) = (&member.base, &member.monitor) {
                 door::enter(&descend(base, monitor)?, member.version, self.moving)?;
             }
+        }
+        if self.moving == Moving::Reborn && rustix::process::getpid() == before {
+            door::be_born(None)?;
         }
         for member in self.members.iter().filter(|m| m.version == Version::Two) {
             for controller in &member.controllers {
@@ -240,7 +245,7 @@ impl Cgroups {
     }
 
     /// Removes the container's groups, and the monitor's after moving the calling process (which may be in it)
-    /// to the pivot group, as [`Cgroups::enter_monitor`] does. Waits until `deadline` for processes that are ending.
+    /// to the pivot group, by being born there as in [`Cgroups::enter_monitor`] if need be. Waits until `deadline` for processes that are ending.
     ///
     /// Goes on past a hierarchy that fails and returns the first failure.
     pub fn remove(self, deadline: Instant) -> Result<()> {

@@ -82,17 +82,17 @@ pub(crate) fn enter(group: &Group, version: Version, moving: Moving) -> Result<(
     match (version, moving) {
         (Version::One, _) if process::is_alone() => Door::open(group)?.enter(),
         // A kernel that does not know how, or a group that takes nobody in, moves it or says why not.
-        (Version::Two, Moving::Reborn) => be_born_in(group).or_else(|_| group.add(0)),
+        (Version::Two, Moving::Reborn) => be_born(Some(group)).or_else(|_| group.add(0)),
         _ => group.add(0),
     }
 }
 
-/// Goes on as a child of the calling process, born in `group`, whose parent ends. Returns in the child, which then is
-/// the only one.
-fn be_born_in(group: &Group) -> Result<()> {
-    let describe = |e| Error::call("pidfd_open(self)", e);
-    let parent = pidfd_open(getpid(), PidfdFlags::empty()).map_err(describe)?;
-    match process::fork(0, Some(group.as_fd())).map_err(|e| Error::call("be born in a cgroup", e.errno()))? {
+/// Goes on as a child of the calling process, born in `group` (else where its parent is), whose parent ends with status
+/// 0. Returns in the child, which then is the only one.
+pub(crate) fn be_born(group: Option<&Group>) -> Result<()> {
+    let parent = pidfd_open(getpid(), PidfdFlags::empty()).map_err(|e| Error::call("pidfd_open(self)", e))?;
+    let forked = process::fork(0, group.map(AsFd::as_fd));
+    match forked.map_err(|e| Error::call(e.call(), e.errno()))? {
         Fork::Parent { .. } => process::exit(0),
         // Until it has ended, it is in the way of whoever removes its group, or enables controllers beside it.
         Fork::Child => rustix::io::retry_on_intr(|| poll(&mut [PollFd::new(&parent, PollFlags::IN)], None))

@@ -86,13 +86,9 @@ fn run(words: Vec<String>) -> Result<u8> {
     }
     let arguments = Arguments::parse(words).map_err(Error::new)?;
     let status = arguments.status_fd.map(process::inherited).transpose()?;
-    if !arguments.foreground
-        && let process::Fork::Parent { .. } = process::fork(0, None)?
-    {
-        // The daemon goes on; whoever waits reads its status.
-        process::exit(0);
-    }
     if !arguments.foreground {
+        // It becomes a daemon when it has its groups; until then, what interrupts the caller is not to interrupt it.
+        // Who leads a process group cannot, and will be able to as a daemon.
         let _ = rustix::process::setsid();
     }
     let starting = lock(&arguments);

@@ -167,7 +167,8 @@ pub(crate) fn run(start: &Start<'_>, log: &Log) -> Result<Running> {
     }
 }
 
-/// Makes the container's groups, sets its limits, and moves this process to the monitor's group.
+/// Makes the container's groups, sets its limits, and moves this process to the monitor's group. Here a daemon becomes
+/// one: it is a child of the process that called, which has ended.
 fn make_cgroups(start: &Start<'_>) -> Result<Option<Cgroups>> {
     let c = &start.config;
     let view = View::of_self().map_err(|e| Error::new(e.to_string()))?;
@@ -189,7 +190,11 @@ fn make_cgroups(start: &Start<'_>) -> Result<Option<Cgroups>> {
         ..hull_cgroup::Plan::new(&start.name)
     };
     let cgroups = Cgroups::create(&view, &plan).map_err(|e| Error::new(e.to_string()))?;
-    let prepared = cgroups.enter_monitor().and_then(|()| cgroups.apply_limits(&limits(c)).map(drop));
+    let entered = cgroups.enter_monitor();
+    if start.mode == Mode::Daemon {
+        let _ = rustix::process::setsid();
+    }
+    let prepared = entered.and_then(|()| cgroups.apply_limits(&limits(c)).map(drop));
     if let Err(e) = prepared {
         let _ = cgroups.remove(Instant::now() + PATIENCE);
         return Err(Error::new(e.to_string()));
