@@ -117,7 +117,7 @@ impl Ground {
                     command::timed("lxc-snapshot -P {} -n over-{side}", self, side, 0)?;
                 }
                 run("lxc-copy -P {} -n base -N runs -s -B overlay")?;
-                run("lxc-start -P {} -n runs -- /bin/sleep 1000000")?;
+                run("lxc-start -P {} -n runs -p {point}/pid -- /bin/sleep 1000000")?;
                 self.make_many()
             }
             "xfs" => {
@@ -129,6 +129,12 @@ impl Ground {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The number of the first process of the container that runs.
+    pub(crate) fn running(&self) -> Result<String, String> {
+        let file = self.point.join("pid");
+        fs::read_to_string(&file).map_err(|e| format!("cannot read {}: {e}", file.display()))
     }
 
     /// Containers that are only listed.

@@ -122,6 +122,7 @@ fn measure(operation: &Operation, ground: &Ground, arguments: &Arguments) -> Res
         }
         for side in sides {
             operation.before.iter().try_for_each(|line| timed(line, ground, hull, 0).map(drop))?;
+            rest(operation);
             let mut time = Duration::ZERO;
             for line in operation.timed {
                 time += timed(line, ground, side, operation.code)?;
@@ -139,6 +140,7 @@ fn measure(operation: &Operation, ground: &Ground, arguments: &Arguments) -> Res
             }
         }
         if let Some((line, back)) = operation.floor {
+            rest(operation);
             let time = timed(line, ground, Side::Stock, 0)?;
             timed(back, ground, Side::Stock, 0)?;
             floor.extend((round > 0).then_some(time));
@@ -149,6 +151,12 @@ fn measure(operation: &Operation, ground: &Ground, arguments: &Arguments) -> Res
         hull: median(ours).unwrap_or_default(),
         floor: median(floor),
     })
+}
+
+fn rest(operation: &Operation) {
+    if operation.at_rest {
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 fn print(operation: &Operation, times: &Times, markdown: bool) {
