@@ -20,7 +20,8 @@ use std::time::SystemTime;
 
 use hull_storage::{Error, Result};
 
-use inode::Kind;
+use crate::raw;
+use inode::{Inode, Kind};
 use superblock::Superblock;
 
 /// What came of [`overwrite`].
@@ -46,22 +47,13 @@ pub fn overwrite(file: BorrowedFd<'_>, dir: &str, name: &str, content: &[u8]) ->
         Some(root) if root.kind() == Kind::Directory => root,
         _ => return Ok(Overwritten::Unable),
     };
-    let Some(found) = superblock.find(&volume, &root, dir)? else { return Ok(Overwritten::Unable) };
-    let Some(number) = found else { return Ok(Overwritten::NoFile) };
-    let dir = match superblock.inode(&volume, number)? {
-        Some(dir) if dir.kind() == Kind::Directory => dir,
-        // The kernel would follow it.
-        Some(other) if other.kind() == Kind::Symlink => return Ok(Overwritten::Unable),
-        Some(_) => return Ok(Overwritten::NoFile),
-        None => return Ok(Overwritten::Unable),
+    let dir = match child(&volume, &superblock, &root, dir, Kind::Directory)? {
+        Ok(dir) => dir,
+        Err(ends) => return Ok(ends),
     };
-    let Some(found) = superblock.find(&volume, &dir, name)? else { return Ok(Overwritten::Unable) };
-    let Some(number) = found else { return Ok(Overwritten::NoFile) };
-    let mut inode = match superblock.inode(&volume, number)? {
-        Some(inode) if inode.kind() == Kind::File => inode,
-        Some(other) if other.kind() == Kind::Symlink => return Ok(Overwritten::Unable),
-        Some(_) => return Ok(Overwritten::NoFile),
-        None => return Ok(Overwritten::Unable),
+    let mut inode = match child(&volume, &superblock, &dir, name, Kind::File)? {
+        Ok(inode) => inode,
+        Err(ends) => return Ok(ends),
     };
     let Some(block) = superblock.only_block(&inode) else { return Ok(Overwritten::Unable) };
     let mut filled = vec![0; superblock.block_size()];
@@ -74,6 +66,25 @@ pub fn overwrite(file: BorrowedFd<'_>, dir: &str, name: &str, content: &[u8]) ->
     Ok(Overwritten::Done)
 }
 
+/// The inode called `name` in `dir`, which is to be of `kind`; else what that means for the whole.
+fn child(
+    volume: &Volume<'_>,
+    superblock: &Superblock,
+    dir: &Inode,
+    name: &str,
+    kind: Kind,
+) -> Result<std::result::Result<Inode, Overwritten>> {
+    let Some(found) = superblock.find(volume, dir, name)? else { return Ok(Err(Overwritten::Unable)) };
+    let Some(number) = found else { return Ok(Err(Overwritten::NoFile)) };
+    Ok(match superblock.inode(volume, number)? {
+        Some(inode) if inode.kind() == kind => Ok(inode),
+        // The kernel would follow it.
+        Some(other) if other.kind() == Kind::Symlink => Err(Overwritten::Unable),
+        Some(_) => Err(Overwritten::NoFile),
+        None => Err(Overwritten::Unable),
+    })
+}
+
 /// Where it is all read from and written to.
 struct Volume<'a> {
     file: BorrowedFd<'a>,
@@ -83,20 +94,8 @@ impl Volume<'_> {
     /// `length` bytes from byte `at` on; `None` where it ends before.
     fn read(&self, at: u64, length: usize) -> Result<Option<Vec<u8>>> {
         let mut bytes = vec![0; length];
-        let mut filled = 0;
-        while filled < length {
-            let Some(position) = at.checked_add(filled as u64).filter(|at| i64::try_from(*at).is_ok()) else {
-                return Ok(None);
-            };
-            let read = rustix::io::pread(self.file, &mut bytes[filled..], position);
-            match read {
-                Ok(0) => return Ok(None),
-                Ok(read) => filled += read,
-                Err(rustix::io::Errno::INTR) => {}
-                Err(e) => return Err(self.failed("read", e)),
-            }
-        }
-        Ok(Some(bytes))
+        let filled = raw::read_at(self.file, at, &mut bytes).map_err(|e| self.failed("read", e))?;
+        Ok((filled == length).then_some(bytes))
     }
 
     fn write(&self, at: u64, bytes: &[u8]) -> Result<()> {

@@ -7,7 +7,7 @@ use hull_storage::{Bytes, Error, Result};
 use rustix::fs::{CWD, Mode, OFlags};
 
 use crate::kind::FsKind;
-use crate::raw::Raw;
+use crate::raw::{self, Raw};
 
 /// A file system that was recognised.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,17 +39,8 @@ impl Found {
 pub fn probe(file: BorrowedFd<'_>) -> Result<Option<Found>> {
     // The superblock of btrfs is the last one, 4 KiB at 64 KiB.
     let mut start = vec![0; 68 << 10];
-    let mut filled = 0;
-    while filled < start.len() {
-        let read = rustix::io::retry_on_intr(|| rustix::io::pread(file, &mut start[filled..], filled as u64))
-            .map_err(|e| {
-                Error::os(format!("cannot read the superblock of {}", hull_sys::fd::name(file)), e)
-            })?;
-        if read == 0 {
-            break;
-        }
-        filled += read;
-    }
+    let filled = raw::read_at(file, 0, &mut start)
+        .map_err(|e| Error::os(format!("cannot read the superblock of {}", hull_sys::fd::name(file)), e))?;
     start.truncate(filled);
     Ok(recognise(&start))
 }

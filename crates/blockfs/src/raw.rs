@@ -1,4 +1,26 @@
-//! Numbers and texts out of bytes that may be anything: every read is checked against their end.
+//! Bytes of a device, and numbers and texts out of them, which may be anything: every read is checked against their end.
+
+use std::os::fd::BorrowedFd;
+
+use rustix::io::Errno;
+
+/// Fills `bytes` from byte `at` of `file` on, as far as it goes; how many there were.
+pub(crate) fn read_at(file: BorrowedFd<'_>, at: u64, bytes: &mut [u8]) -> Result<usize, Errno> {
+    let mut filled = 0;
+    while filled < bytes.len() {
+        // Nothing lies beyond what the kernel counts.
+        let Some(position) = at.checked_add(filled as u64).filter(|at| i64::try_from(*at).is_ok()) else {
+            break;
+        };
+        match rustix::io::pread(file, &mut bytes[filled..], position) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(filled)
+}
 
 /// Some bytes of a device.
 pub(crate) struct Raw<'a>(pub(crate) &'a [u8]);

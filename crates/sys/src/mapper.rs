@@ -26,6 +26,8 @@ const FLAGS: usize = 28;
 const NAME: usize = 48;
 const NAME_LENGTH: usize = 128;
 const HEAD: usize = 312;
+/// Room for the head and one target's answer, of some hundred bytes.
+const ROOM: u32 = 4096;
 /// `struct dm_target_spec`: two sectors, a status, where the next one begins, a type.
 const SPEC: usize = 40;
 const KIND: usize = 24;
@@ -44,12 +46,12 @@ pub struct Status {
 /// Requires `CAP_SYS_ADMIN`. No such device: `ENXIO`.
 pub fn status(name: &str) -> Result<Option<Status>> {
     let describe = || format!("ioctl({CONTROL}, DM_TABLE_STATUS, {name:?})");
-    let mut buffer = [0_u8; 4096];
+    let mut buffer = [0_u8; ROOM as usize];
     let put = |buffer: &mut [u8], at: usize, number: u32| {
         buffer[at..at + 4].copy_from_slice(&number.to_ne_bytes());
     };
     put(&mut buffer, 0, VERSION);
-    put(&mut buffer, DATA_SIZE, 4096);
+    put(&mut buffer, DATA_SIZE, ROOM);
     put(&mut buffer, DATA_START, HEAD as u32);
     put(&mut buffer, FLAGS, NO_FLUSH);
     if name.is_empty() || name.len() >= NAME_LENGTH || name.contains('\0') {
