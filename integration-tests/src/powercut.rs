@@ -173,7 +173,11 @@ impl Ground {
     fn bring_up(&self) -> Checked<()> {
         std::fs::create_dir_all(POINT).map_err(|e| format!("cannot make {POINT}: {e}"))?;
         if self.group.is_some() {
-            run_program("vgchange", &["--activate", "y", POOL])?;
+            // A volume that was being made may be known to LVM and not to its pool, and does not become active. Others do,
+            // as when a machine boots, and recovery removes that one.
+            if let Err(why) = run_program("vgchange", &["--activate", "y", POOL]) {
+                println!("note {}", why.replace('\n', "; "));
+            }
         }
         match self.kind {
             // Making it has mounted it; a pool that was imported has not.

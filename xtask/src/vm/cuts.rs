@@ -46,6 +46,7 @@ pub(crate) fn soak(seed: u64, time: Duration) -> Result<bool> {
         let found = disk(&root, ground, seed)?;
         tally.cuts += found.cuts;
         tally.operations += found.operations;
+        found.notes.iter().for_each(|note| println!("seed {seed}: {ground}: {note}"));
         match found.wrong.as_slice() {
             [] => println!(
                 "seed {seed}: {ground}: {} cuts, {} operations between them, all whole",
@@ -71,6 +72,8 @@ struct Tally {
     operations: u64,
     /// What was done before the last cut.
     last: Vec<String>,
+    /// What was found and is not wrong.
+    notes: Vec<String>,
     wrong: Vec<String>,
 }
 
@@ -95,6 +98,7 @@ fn disk(root: &Path, ground: &str, seed: u64) -> Result<Tally> {
         running.kill();
         tally.operations += heard.done.len() as u64;
         tally.cuts += u64::from(!last);
+        tally.notes.extend(heard.notes.iter().map(|note| format!("after cut {cut}: {note}")));
         if let Some(why) = heard.wrong {
             let before = format!("before it: {}", tally.last.join("; "));
             tally.wrong = vec![format!("after cut {cut}: {why}"), before, running.last_words()];
@@ -130,6 +134,7 @@ struct Heard {
     whole: bool,
     /// The operations it did.
     done: Vec<String>,
+    notes: Vec<String>,
     wrong: Option<String>,
 }
 
@@ -159,6 +164,7 @@ fn listen(running: &mut Running, time: Option<Duration>) -> Heard {
                 works = true;
                 until = Instant::now() + time.unwrap_or_default();
             }
+            Some(text) if text.starts_with("note ") => heard.notes.push(text["note ".len()..].to_owned()),
             Some(text) if text.starts_with("did ") => heard.done.push(text["did ".len()..].to_owned()),
             Some(text) if text.starts_with("WRONG") || text.contains("panicked") => {
                 let all = heard.wrong.take().map_or_else(String::new, |said| said + "\n");
