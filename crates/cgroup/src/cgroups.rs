@@ -245,7 +245,8 @@ impl Cgroups {
     }
 
     /// Removes the container's groups, and the monitor's after moving the calling process (which may be in it)
-    /// to the pivot group, by being born there as in [`Cgroups::enter_monitor`] if need be. Waits until `deadline` for processes that are ending.
+    /// to the pivot group, as [`Cgroups::enter_monitor`] does: with [`Moving::Reborn`] and version 2 it is a child that
+    /// returns. Waits until `deadline` for processes that are ending.
     ///
     /// Goes on past a hierarchy that fails and returns the first failure.
     pub fn remove(self, deadline: Instant) -> Result<()> {

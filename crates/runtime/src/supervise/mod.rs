@@ -50,8 +50,8 @@ impl fmt::Display for ExitStatus {
 ///
 /// Requires a process of one thread, which becomes the container's monitor: its signals, title and cgroup
 /// change. A daemon ([`Mode::Daemon`]) goes on as a child of itself, once when it starts and again when it removes its
-/// cgroup; the processes before end with status 0. Fails, with nothing left behind, when the container cannot be started; the line goes to
-/// [`Start::status`], too.
+/// cgroup; the processes before end with status 0. Fails, with nothing left behind, when the container cannot be
+/// started; the line goes to [`Start::status`], too.
 pub fn run(mut start: Start<'_>) -> Result<ExitStatus> {
     let status = start.status.take();
     let told = Told(RefCell::new(status));
