@@ -16,7 +16,8 @@ pub(crate) enum Side<'a> {
 }
 
 /// Runs a line and says how long it took. `{}` in it stands for the ground's lxcpath, `{point}` for its mount point,
-/// `{side}` for the side's name, `{pid}` for the first process of the container that runs; a program called `hull` or `lxc-*` is the side's, any other the machine's. It must exit with `code`.
+/// `{side}` for the side's name, `{pid}` for the first process of the container that runs; a program called `hull` or
+/// `lxc-*` is the side's, any other the machine's. It must exit with `code`.
 pub(crate) fn timed(line: &str, ground: &Ground, side: Side<'_>, code: i32) -> Result<Duration, String> {
     let point = ground.point.display().to_string();
     let line = line.replace("{point}", &point).replace("{}", &format!("{point}/lxc"));

@@ -92,10 +92,14 @@ fn run() -> Result<(), String> {
     }
     for operation in OPERATIONS.iter().filter(|o| o.name.contains(&arguments.only)) {
         let Some(ground) = grounds.iter().find(|g| g.kind == operation.ground) else { continue };
-        match measure(operation, ground, &arguments) {
-            Ok(times) => print(operation, &times, arguments.markdown),
-            // One that fails says so, and the others are measured.
-            Err(why) => println!("{} on {}: {why}", operation.name, operation.ground),
+        let ways = if operation.also_at_rest { &[Duration::ZERO, REST][..] } else { &[Duration::ZERO] };
+        for rest in ways {
+            let name = format!("{}{}", operation.name, if rest.is_zero() { "" } else { ", at rest" });
+            match measure(operation, ground, &arguments, *rest) {
+                Ok(times) => print(&name, operation, &times, arguments.markdown),
+                // One that fails says so, and the others are measured.
+                Err(why) => println!("{name} on {}: {why}", operation.ground),
+            }
         }
     }
     if arguments.pools {
@@ -104,6 +108,9 @@ fn run() -> Result<(), String> {
     side_by_side(&grounds[0], &arguments.hull)
 }
 
+/// How long nothing happens before a command at rest.
+const REST: Duration = Duration::from_millis(100);
+
 /// Medians.
 struct Times {
     stock: Duration,
@@ -111,8 +118,14 @@ struct Times {
     floor: Option<Duration>,
 }
 
-/// Interleaved rounds, stock first in every other one, after one round that does not count.
-fn measure(operation: &Operation, ground: &Ground, arguments: &Arguments) -> Result<Times, String> {
+/// Interleaved rounds, stock first in every other one, after one round that does not count. Before what is timed nothing
+/// happens for `rest`.
+fn measure(
+    operation: &Operation,
+    ground: &Ground,
+    arguments: &Arguments,
+    rest: Duration,
+) -> Result<Times, String> {
     let hull = Side::Hull(&arguments.hull);
     let (mut stock, mut ours, mut floor) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..=arguments.rounds {
@@ -122,7 +135,7 @@ fn measure(operation: &Operation, ground: &Ground, arguments: &Arguments) -> Res
         }
         for side in sides {
             operation.before.iter().try_for_each(|line| timed(line, ground, hull, 0).map(drop))?;
-            rest(operation);
+            std::thread::sleep(rest);
             let mut time = Duration::ZERO;
             for line in operation.timed {
                 time += timed(line, ground, side, operation.code)?;
@@ -140,7 +153,7 @@ fn measure(operation: &Operation, ground: &Ground, arguments: &Arguments) -> Res
             }
         }
         if let Some((line, back)) = operation.floor {
-            rest(operation);
+            std::thread::sleep(rest);
             let time = timed(line, ground, Side::Stock, 0)?;
             timed(back, ground, Side::Stock, 0)?;
             floor.extend((round > 0).then_some(time));
@@ -153,13 +166,7 @@ fn measure(operation: &Operation, ground: &Ground, arguments: &Arguments) -> Res
     })
 }
 
-fn rest(operation: &Operation) {
-    if operation.at_rest {
-        std::thread::sleep(Duration::from_millis(100));
-    }
-}
-
-fn print(operation: &Operation, times: &Times, markdown: bool) {
+fn print(name: &str, operation: &Operation, times: &Times, markdown: bool) {
     let ratio = |of: Duration| times.hull.as_secs_f64() / of.as_secs_f64();
     let (ratio_to_stock, target) = (ratio(times.stock), operation.target);
     let floor = times.floor.map_or("–".into(), show);
@@ -168,12 +175,12 @@ fn print(operation: &Operation, times: &Times, markdown: bool) {
     if markdown {
         println!(
             "| {} | {} | {stock} | {hull} | {ratio_to_stock:.3} | {target} | {floor} | {above} |",
-            operation.name, operation.ground
+            name, operation.ground
         );
     } else {
         println!(
             "{:<46} {:<6} {stock:>10} {hull:>10} {ratio_to_stock:>7.3} (≤ {target}) floor {floor:>9} ({above})",
-            operation.name, operation.ground
+            name, operation.ground
         );
     }
 }

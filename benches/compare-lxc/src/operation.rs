@@ -8,9 +8,9 @@ pub(crate) struct Operation {
     pub(crate) ground: &'static str,
     /// What Hull is to take, as a part of what stock LXC takes.
     pub(crate) target: f64,
-    /// A tenth of a second before it nothing happens, as before somebody types a command: the kernel has then forgotten the
-    /// RCU grace period that moving a process to a cgroup waited for, and who does that waits again.
-    pub(crate) at_rest: bool,
+    /// Measured once more at rest: a tenth of a second before it nothing happens, as before somebody types a command. The
+    /// kernel has then forgotten the RCU grace period that moving a process to a cgroup waits for.
+    pub(crate) also_at_rest: bool,
     /// Not timed, by Hull.
     pub(crate) before: &'static [&'static str],
     /// Timed, by either.
@@ -29,7 +29,7 @@ const PLAIN: Operation = Operation {
     name: "",
     ground: "ext4",
     target: 1.0,
-    at_rest: false,
+    also_at_rest: false,
     before: &[],
     timed: &[],
     also: &[],
@@ -47,12 +47,6 @@ const FOREIGN_DATASET: &[&str] = &[
     "sh -c zfs${IFS}destroy${IFS}lxc/base@new||true",
 ];
 
-/// A container's whole life.
-const CYCLE: &[&str] = &[
-    "lxc-copy -P {} -n base -N new -s -B overlay",
-    "lxc-execute -P {} -n new -- /bin/true",
-    "lxc-destroy -P {} -n new",
-];
 const LOWER: &str =
     "mkdir {}/floor {}/floor/rootfs {}/floor/overlay {}/floor/overlay/delta {}/floor/overlay/work";
 const CLEAR: &str = "rm -rf {}/floor";
@@ -181,20 +175,14 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "start in the background, until it runs",
+        also_at_rest: true,
         timed: &["lxc-start -P {} -n base -d -- /bin/sleep 1000000"],
         after: &["lxc-stop -k -P {} -n base"],
         ..PLAIN
     },
     Operation {
-        name: "start in the background, until it runs, at rest",
-        at_rest: true,
-        timed: &["lxc-start -P {} -n base -d -- /bin/sleep 1000000"],
-        after: &["lxc-stop -k -P {} -n base"],
-        ..PLAIN
-    },
-    Operation {
-        name: "start in the background and stop, at rest",
-        at_rest: true,
+        name: "start in the background and stop",
+        also_at_rest: true,
         timed: &["lxc-start -P {} -n base -d -- /bin/sleep 1000000", "lxc-stop -k -P {} -n base"],
         after: &[],
         ..PLAIN
@@ -273,15 +261,7 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "execute /bin/true",
-        target: 0.35,
-        timed: &["lxc-execute -P {} -n base -- /bin/true"],
-        after: &[],
-        floor: Some(("unshare -fmpiunC --mount-proc -R {}/base/rootfs /bin/true", "true")),
-        ..PLAIN
-    },
-    Operation {
-        name: "execute /bin/true, at rest",
-        at_rest: true,
+        also_at_rest: true,
         target: 0.35,
         timed: &["lxc-execute -P {} -n base -- /bin/true"],
         after: &[],
@@ -290,30 +270,19 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "overlay clone, execute /bin/true, destroy",
+        also_at_rest: true,
         target: 0.35,
-        timed: CYCLE,
-        after: &[],
-        ..PLAIN
-    },
-    Operation {
-        name: "overlay clone, execute /bin/true, destroy, at rest",
-        at_rest: true,
-        target: 0.35,
-        timed: CYCLE,
+        timed: &[
+            "lxc-copy -P {} -n base -N new -s -B overlay",
+            "lxc-execute -P {} -n new -- /bin/true",
+            "lxc-destroy -P {} -n new",
+        ],
         after: &[],
         ..PLAIN
     },
     Operation {
         name: "attach /bin/true",
-        target: 0.30,
-        timed: &["lxc-attach -P {} -n runs -- /bin/true"],
-        after: &[],
-        floor: Some(("nsenter --all --target {pid} /bin/true", "true")),
-        ..PLAIN
-    },
-    Operation {
-        name: "attach /bin/true, at rest",
-        at_rest: true,
+        also_at_rest: true,
         target: 0.30,
         timed: &["lxc-attach -P {} -n runs -- /bin/true"],
         after: &[],
