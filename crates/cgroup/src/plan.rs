@@ -13,9 +13,7 @@ pub enum Base {
 /// How a monitor gets from one group into another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Moving {
-    /// The kernel moves the process, for which version 2 makes it wait: see [`Cgroups::enter_monitor`].
-    ///
-    /// [`Cgroups::enter_monitor`]: crate::Cgroups::enter_monitor
+    /// The kernel moves the process, for which version 2 makes it wait for an RCU grace period.
     #[default]
     Itself,
     /// It goes on as a child of itself that is born there, and ends with status 0: for a daemon, which nobody waits for

@@ -1,15 +1,13 @@
 //! Running `hull-monitor`: to start a container, or to execute a command in one.
 
-use std::ffi::{CString, OsStr, OsString};
-use std::os::unix::ffi::OsStringExt;
-use std::os::unix::process::ExitStatusExt;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 
 use hull_config::value::{Namespace, Personality};
 use hull_runtime::launch;
 use hull_storage::Settings;
 use hull_sys::entry::ExitCode;
-use hull_sys::process;
 
 use crate::environment::Environment;
 use crate::errors::{Failure, Outcome};
@@ -197,27 +195,13 @@ fn become_monitor(environment: &Environment, arguments: &[OsString]) -> Failure 
         Ok(program) => program,
         Err(failure) => return failure,
     };
+    let monitor = match launch::sealed(&program) {
+        Ok(monitor) => monitor,
+        Err(e) => return Failure::new(e.to_string()),
+    };
     // Its messages are this command's.
     let own_name = std::env::args_os().next().unwrap_or_default();
-    let words = [own_name, launch::SEALED.into()].into_iter().chain(arguments.iter().cloned());
-    let argv: Vec<CString> = words.map(bytes).collect();
-    let variables: Vec<CString> = std::env::vars_os()
-        .map(|(mut name, value)| {
-            name.push("=");
-            name.push(value);
-            bytes(name)
-        })
-        .collect();
-    let failed = hull_sys::sealed::open(&program).and_then(|file| process::exec_fd(file, &argv, &variables));
-    match failed {
-        Ok(never) => match never {},
-        Err(e) => Failure::new(format!("cannot run {}: {e}", program.display())),
-    }
-}
-
-/// Words of a command line and variables have no NUL bytes.
-fn bytes(word: OsString) -> CString {
-    CString::new(word.into_vec()).unwrap_or_default()
+    Failure::io("run", &program, &monitor.command().arg0(own_name).args(arguments).exec())
 }
 
 #[cfg(test)]

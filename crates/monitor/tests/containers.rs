@@ -276,6 +276,8 @@ fn life() {
     let held: Vec<_> = fds.filter_map(|fd| std::fs::read_link(fd.path()).ok()).collect();
     assert!(!held.contains(&ours) && held.len() > 3, "{held:?}");
     assert_eq!(std::fs::read_to_string(format!("/proc/{monitor}/comm")).unwrap(), "hull-monitor\n");
+    let session = rustix::process::getsid(rustix::process::Pid::from_raw(monitor)).unwrap();
+    assert_eq!(session.as_raw_nonzero().get(), monitor, "no terminal's signals reach it");
     eventually("it boots", || g.rootfs().join("etc/booted").exists());
     let boots = || std::fs::read_to_string(g.rootfs().join("etc/boots")).unwrap_or_default().lines().count();
     let first = g.client().init_pid().unwrap();
